@@ -1,0 +1,111 @@
+"""
+The errors of this package, one small tree.
+
+Each class says in a sentence who is at fault and what follows. A `ProtocolError` carries
+the reason of the A-ABORT that it leads to (PS3.8 section 9.3.8); the errors that tell how
+an association ended keep the peer's numbers as they came, whatever they are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PacsError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class ProtocolError(PacsError):
+    """
+    The peer broke PS3.8 or PS3.7: the association is aborted.
+
+    Messages name the thing, the value and the limit, never the content of a data set.
+    """
+
+    abort_reason: ClassVar[int] = 0
+    """The reason of the A-ABORT by the service-provider (PS3.8 section 9.3.8)."""
+
+
+class UnrecognizedPDU(ProtocolError):
+    """The first byte is not the type of any PDU: the peer does not speak PS3.8 here."""
+
+    abort_reason: ClassVar[int] = 1
+
+
+class UnexpectedPDU(ProtocolError):
+    """A known PDU came in a state that does not allow it."""
+
+    abort_reason: ClassVar[int] = 2
+
+
+class UnexpectedParameter(ProtocolError):
+    """A message's fragments came in an order that PS3.8 annex E does not allow."""
+
+    abort_reason: ClassVar[int] = 5
+
+
+class InvalidPDU(ProtocolError):
+    """A length or a value inside a PDU or a command set is wrong."""
+
+    abort_reason: ClassVar[int] = 6
+
+
+class OutOfSequence(PacsError):
+    """
+    Our own caller asked for something that the association's state does not allow.
+
+    Nothing was sent and nothing has changed.
+    """
+
+
+class NoPresentationContext(PacsError):
+    """Our own caller named a presentation context that was not accepted."""
+
+
+class AssociationRejected(PacsError):
+    """
+    The peer answered with an A-ASSOCIATE-RJ (PS3.8 section 9.3.4).
+
+    Args:
+        result: 1 permanent, 2 transient; any number that the peer sent.
+        source: 1 service-user, 2 provider (ACSE), 3 provider (presentation).
+        reason: its meaning depends on the source.
+    """
+
+    def __init__(self, result: int, source: int, reason: int) -> None:
+        super().__init__(f"association rejected: result {result}, source {source}, reason {reason}")
+        self.result = result
+        self.source = source
+        self.reason = reason
+
+
+class AssociationAborted(PacsError):
+    """
+    The association ended by an A-ABORT, the peer's or our own (PS3.8 section 9.3.8).
+
+    Args:
+        source: 0 service-user, 2 service-provider.
+        reason: meaningful when the source is 2.
+    """
+
+    def __init__(self, source: int, reason: int) -> None:
+        super().__init__(f"association aborted: source {source}, reason {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class AssociationLost(PacsError):
+    """The transport connection went away under the association."""
+
+
+class StatusFailure(PacsError):
+    """
+    A DIMSE service answered with a status of the failure category (PS3.7 annex C).
+
+    Args:
+        status: the 16-bit value of (0000,0900).
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status:04X}H")
+        self.status = status
