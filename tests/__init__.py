@@ -1,0 +1,1 @@
+"""Tests of pacs_twisted, run by trial; they mirror the tree of the package."""
