@@ -1,0 +1,231 @@
+"""
+From a stream of bytes to PDUs (PS3.8 section 9.3.1).
+
+The type is judged on the first byte and the length on the sixth, before anything of a body is
+kept. P-DATA-TF is handed on as it comes, whatever has arrived of it; every other PDU is held
+until it is whole, and its length is bounded.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from pacs_twisted.errors import InvalidPDU, ProtocolError, UnrecognizedPDU
+from pacs_twisted.pdu._header import HEADER
+from pacs_twisted.pdu.abort import AAbort
+from pacs_twisted.pdu.associate import AAssociateAC, AAssociateRJ, AAssociateRQ
+from pacs_twisted.pdu.pdata import LAST, PDV, PDataTF
+from pacs_twisted.pdu.release import AReleaseRP, AReleaseRQ
+
+PDU = AAssociateRQ | AAssociateAC | AAssociateRJ | PDataTF | AReleaseRQ | AReleaseRP | AAbort
+
+_P_DATA_TF = PDataTF.pdu_type
+_ASSOCIATE = (AAssociateRQ.pdu_type, AAssociateAC.pdu_type)
+_FIXED_LENGTH = 4  # PDU-length of the reject, release and abort PDUs
+_DECODERS = {
+    pdu.pdu_type: pdu.decode
+    for pdu in (AAssociateRQ, AAssociateAC, AAssociateRJ, AReleaseRQ, AReleaseRP, AAbort)
+}
+_TYPES = frozenset({*_DECODERS, _P_DATA_TF})
+
+_PDV_HEADER = Struct(">LBB")  # length of what follows, context ID, message control header
+_MINIMUM_PDV_LENGTH = 2  # context ID and control header
+_MINIMUM_P_DATA_LENGTH = _PDV_HEADER.size
+
+MAXIMUM_LENGTH = 131072
+"""The longest P-DATA-TF that we take unless told otherwise, in bytes of its PDU-length field."""
+
+MAXIMUM_ASSOCIATE_LENGTH = 1 << 20
+"""The longest A-ASSOCIATE-RQ or -AC that we take unless told otherwise, likewise."""
+
+
+class PDUReader:
+    """
+    Cut the bytes of one connection into PDUs.
+
+    Give it each chunk by `feed`, then take PDUs by `next_pdu` until there is none. Any chunking
+    gives the same PDUs, except that P-DATA-TF comes in runs (see `PDataTF`). After an error the
+    stream has no more PDUs: what follows cannot be told apart.
+
+    Args:
+        maximum_length: the longest P-DATA-TF, as announced to the peer; 0 means without limit.
+        maximum_associate_length: the longest A-ASSOCIATE-RQ or -AC.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_type",
+        "_context_id",
+        "_control",
+        "_end",
+        "_missing",
+        "_offset",
+        "_pdu_left",
+        "_pdv_left",
+        "_view",
+        "completed",
+        "maximum_associate_length",
+        "maximum_length",
+    )
+
+    def __init__(
+        self,
+        maximum_length: int = MAXIMUM_LENGTH,
+        maximum_associate_length: int = MAXIMUM_ASSOCIATE_LENGTH,
+    ) -> None:
+        self.maximum_length = maximum_length
+        self.maximum_associate_length = maximum_associate_length
+        self.completed = 0
+        self._view = memoryview(b"")
+        self._offset = self._end = 0
+        self._body: bytearray | None = None
+        self._body_type = 0
+        self._missing = 0  # bytes that the body still waits for
+        self._pdu_left = 0  # bytes of the P-DATA-TF that are still to come
+        self._pdv_left = 0  # bytes of its current fragment that are still to come
+        self._context_id = self._control = 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes of an unfinished PDU are kept."""
+        return 0 if self._body is None else len(self._body)
+
+    @property
+    def inside_pdu(self) -> bool:
+        """Whether a PDU has begun and not ended."""
+        return self._body is not None or self._pdu_left > 0 or self._offset < self._end
+
+    def feed(self, data: bytes) -> None:
+        """Take a chunk; it is kept, not copied, until `next_pdu` has gone through it."""
+        if self._offset < self._end:  # a header that came in part, rarely more
+            data = bytes(self._view[self._offset : self._end]) + data
+        self._view = memoryview(data)
+        self._offset = 0
+        self._end = len(data)
+
+    def next_pdu(self) -> PDU | None:
+        """
+        Return the next PDU, or None when more bytes are needed.
+
+        Raises:
+            UnrecognizedPDU: a byte that must be a type is none.
+            InvalidPDU: a length or a content is wrong.
+        """
+        if self._pdu_left:
+            return self._read_run()
+        if self._body is not None:
+            return self._collect_body()
+        available = self._end - self._offset
+        if not available:
+            return None
+        pdu_type = self._view[self._offset]
+        if pdu_type not in _TYPES:
+            raise UnrecognizedPDU(f"{pdu_type:02X}H is not the type of a PDU")
+        if available < HEADER.size:
+            return None
+        length = HEADER.unpack_from(self._view, self._offset)[1]
+        self._check_length(pdu_type, length)
+        self._offset += HEADER.size
+        if pdu_type == _P_DATA_TF:
+            self._pdu_left = length
+            return self._read_run()
+        self._body_type = pdu_type
+        self._missing = length
+        self._body = bytearray()
+        return self._collect_body()
+
+    def _check_length(self, pdu_type: int, length: int) -> None:
+        if pdu_type == _P_DATA_TF:
+            if length < _MINIMUM_P_DATA_LENGTH:
+                raise InvalidPDU(f"P-DATA-TF of {length} bytes holds no presentation data value")
+            if self.maximum_length and length > self.maximum_length:
+                raise InvalidPDU(
+                    f"P-DATA-TF of {length} bytes, at most {self.maximum_length} were announced"
+                )
+        elif pdu_type in _ASSOCIATE:
+            if length > self.maximum_associate_length:
+                raise InvalidPDU(
+                    f"A-ASSOCIATE PDU of {length} bytes, at most {self.maximum_associate_length} are taken"
+                )
+        elif length != _FIXED_LENGTH:
+            raise InvalidPDU(f"PDU of type {pdu_type:02X}H and {length} bytes, not {_FIXED_LENGTH}")
+
+    def _collect_body(self) -> PDU | None:
+        take = min(self._missing, self._end - self._offset)
+        part = self._view[self._offset : self._offset + take]
+        self._offset += take
+        self._missing -= take
+        body = self._body
+        if self._missing:
+            if body is not None:
+                body += part
+            return None
+        self._body = None
+        self.completed += 1
+        return _DECODERS[self._body_type](memoryview(bytes(body) + part) if body else part)
+
+    def _read_run(self) -> PDataTF | None:
+        """
+        Hand on what has arrived of P-DATA-TFs, up to the last fragment of a command or data set.
+
+        Where something wrong follows good fragments, those are handed on first, and the next call
+        raises the error.
+        """
+        view, offset, end = self._view, self._offset, self._end
+        pdu_left, pdv_left = self._pdu_left, self._pdv_left
+        pdvs: list[PDV] = []
+        try:
+            while True:
+                if not pdv_left:
+                    if not pdu_left:  # may the run go on with the next PDU?
+                        if end - offset < HEADER.size:
+                            break
+                        pdu_type, length = HEADER.unpack_from(view, offset)
+                        if pdu_type != _P_DATA_TF:
+                            break
+                        self._check_length(pdu_type, length)
+                        offset += HEADER.size
+                        pdu_left = length
+                    if end - offset < _PDV_HEADER.size and pdu_left >= _PDV_HEADER.size:
+                        break
+                    length = self._check_pdv(view, offset, pdu_left)
+                    offset += _PDV_HEADER.size
+                    pdu_left -= _PDV_HEADER.size
+                    pdv_left = length - _MINIMUM_PDV_LENGTH
+                if pdv_left and offset == end:
+                    break
+                take = min(pdv_left, end - offset)
+                pdu_left -= take
+                pdv_left -= take
+                if not pdu_left:
+                    self.completed += 1
+                control = self._control
+                pdvs.append(
+                    PDV(
+                        self._context_id,
+                        control & ~LAST if pdv_left else control,
+                        view[offset : offset + take],
+                    )
+                )
+                offset += take
+                if control & LAST and not pdv_left:
+                    break
+        except ProtocolError:
+            if not pdvs:
+                raise
+        self._offset, self._pdu_left, self._pdv_left = offset, pdu_left, pdv_left
+        return PDataTF(pdvs) if pdvs else None
+
+    def _check_pdv(self, view: memoryview, offset: int, pdu_left: int) -> int:
+        """Read the header of a PDV and return its length."""
+        if pdu_left < _PDV_HEADER.size:
+            raise InvalidPDU(f"{pdu_left} bytes left over at the end of a P-DATA-TF")
+        length, context_id, control = _PDV_HEADER.unpack_from(view, offset)
+        if not _MINIMUM_PDV_LENGTH <= length <= pdu_left - 4:
+            raise InvalidPDU(
+                f"presentation data value of {length} bytes in {pdu_left - 4} of its PDU"
+            )
+        if context_id % 2 == 0:
+            raise InvalidPDU(f"presentation context ID {context_id} is not odd")
+        self._context_id, self._control = context_id, control
+        return int(length)
