@@ -1,0 +1,228 @@
+"""
+What an acceptor answers to an A-ASSOCIATE-RQ (PS3.8 sections 7.1 and 9.3.3, PS3.7 annex D).
+
+Pure functions from what was proposed and what is supported to what is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import attrs
+
+from pacs_twisted.pdu import (
+    AAssociateAC,
+    AAssociateRJ,
+    AAssociateRQ,
+    AsynchronousOperationsWindow,
+    ContextResult,
+    ProposedContext,
+    RoleSelection,
+    UserInformation,
+)
+from pacs_twisted.pdu.associate import ACCEPTANCE
+from pacs_twisted.uids import IMPLICIT_VR_LITTLE_ENDIAN
+
+USER_REJECTION = 1
+ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
+TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
+
+DEFAULT_PEER_MAXIMUM_LENGTH = 16384
+"""What we send at most to a peer that announced no maximum length."""
+
+_SMALLEST_MAXIMUM_LENGTH = (
+    8  # two bytes of fragment in one PDV: fragments are even (PS3.8 annex E.1)
+)
+
+VERSION_NOT_SUPPORTED = AAssociateRJ(result=1, source=2, reason=2)
+NO_REASON = AAssociateRJ(result=1, source=1, reason=1)
+APPLICATION_CONTEXT_NOT_SUPPORTED = AAssociateRJ(result=1, source=1, reason=2)
+CALLING_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=3)
+CALLED_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=7)
+TEMPORARY_CONGESTION = AAssociateRJ(result=2, source=3, reason=1)
+LOCAL_LIMIT_EXCEEDED = AAssociateRJ(result=2, source=3, reason=2)
+
+
+@attrs.frozen
+class PresentationContext:
+    """
+    A presentation context that both sides have agreed on.
+
+    Args:
+        context_id: odd, 1 to 255.
+        abstract_syntax: the UID of a SOP class or meta SOP class.
+        transfer_syntax: the UID of the one transfer syntax of its data sets.
+        requestor_is_scu: whether the association requestor may invoke its operations as SCU.
+        requestor_is_scp: whether it may perform them as SCP.
+    """
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntax: str
+    requestor_is_scu: bool = True
+    requestor_is_scp: bool = False
+
+
+def judge_version(rq: AAssociateRQ) -> AAssociateRJ | None:
+    """Return the reject for a protocol version that we do not know; only bit 0 is looked at."""
+    return None if rq.protocol_version & 1 else VERSION_NOT_SUPPORTED
+
+
+def judge_maximum_length(rq: AAssociateRQ) -> AAssociateRJ | None:
+    """Return the reject for a peer whose maximum length leaves no room for a fragment."""
+    maximum = rq.user_information.maximum_length_received
+    if maximum and maximum < _SMALLEST_MAXIMUM_LENGTH:
+        return NO_REASON
+    return None
+
+
+def peer_maximum_length(information: UserInformation) -> int:
+    """Return the longest P-DATA-TF that may be sent to the peer, in bytes; 0 means without limit."""
+    maximum = information.maximum_length_received
+    return DEFAULT_PEER_MAXIMUM_LENGTH if maximum is None else maximum
+
+
+def negotiate_roles(
+    proposed: Iterable[RoleSelection], reversible: Collection[str]
+) -> dict[str, RoleSelection]:
+    """
+    Return the answer to each proposed role selection (PS3.7 section D.3.3.4).
+
+    The requestor may always be the SCU, and the SCP of the SOP classes that are `reversible`;
+    nothing is granted that was not proposed.
+    """
+    return {
+        role.sop_class_uid: attrs.evolve(
+            role, scp_role=role.scp_role and role.sop_class_uid in reversible
+        )
+        for role in proposed
+    }
+
+
+def choose_transfer_syntax(proposed: Sequence[str], supported: Sequence[str]) -> str | None:
+    """Return the first of ours, in our order of preference, that was proposed."""
+    return next((uid for uid in supported if uid in proposed), None)
+
+
+def negotiate_context(
+    context: ProposedContext,
+    supported: Mapping[str, Sequence[str]],
+    roles: Mapping[str, RoleSelection],
+) -> ContextResult:
+    """
+    Return the answer to one proposed presentation context, which is judged by itself.
+
+    Args:
+        context: what was proposed.
+        supported: for each abstract syntax its transfer syntaxes in order of preference.
+        roles: the answers to the role selections, by SOP class.
+    """
+
+    def refuse(result: int) -> ContextResult:
+        # The item must be there; what it says is not significant (PS3.8 section 9.3.3.2).
+        return ContextResult(context.context_id, result, IMPLICIT_VR_LITTLE_ENDIAN)
+
+    transfer_syntaxes = supported.get(context.abstract_syntax)
+    if transfer_syntaxes is None:
+        return refuse(ABSTRACT_SYNTAX_NOT_SUPPORTED)
+    transfer_syntax = choose_transfer_syntax(context.transfer_syntaxes, transfer_syntaxes)
+    if transfer_syntax is None:
+        return refuse(TRANSFER_SYNTAXES_NOT_SUPPORTED)
+    role = roles.get(context.abstract_syntax)
+    if role is not None and not (role.scu_role or role.scp_role):
+        return refuse(USER_REJECTION)  # a context in which the requestor has no role is of no use
+    return ContextResult(context.context_id, ACCEPTANCE, transfer_syntax)
+
+
+def _lesser(offered: int, ours: int) -> int:
+    """Return the smaller of two numbers of operations, of which 0 is infinite."""
+    return min(offered or ours, ours or offered)
+
+
+def negotiate_window(
+    offered: AsynchronousOperationsWindow | None, maximum_operations: int
+) -> AsynchronousOperationsWindow | None:
+    """
+    Return the answer to an asynchronous operations window; none where none was offered (PS3.7 D.3.3.3).
+
+    Args:
+        offered: what the requestor proposed.
+        maximum_operations: how many of its operations we perform at a time; 0 without limit.
+    """
+    if offered is None:
+        return None
+    return AsynchronousOperationsWindow(
+        _lesser(offered.maximum_number_operations_invoked, maximum_operations),
+        _lesser(offered.maximum_number_operations_performed, 1),
+    )
+
+
+@attrs.frozen
+class Offer:
+    """
+    What an acceptor brings to the negotiation.
+
+    Args:
+        supported: for each abstract syntax its transfer syntaxes in order of preference.
+        implementation_class_uid: ours.
+        implementation_version_name: ours, at most 16 characters.
+        maximum_length: the longest P-DATA-TF that we take, in bytes; 0 means without limit.
+        maximum_operations: how many operations we perform at a time; 0 without limit.
+        reversible: the SOP classes of which we can be the SCU, so that the requestor may be the SCP.
+    """
+
+    supported: Mapping[str, Sequence[str]]
+    implementation_class_uid: str
+    implementation_version_name: str
+    maximum_length: int
+    maximum_operations: int = 1
+    reversible: Collection[str] = ()
+
+
+def accept(rq: AAssociateRQ, offer: Offer) -> AAssociateAC:
+    """Return the A-ASSOCIATE-AC that answers a request; contexts may all be refused in it."""
+    asked = rq.user_information
+    roles = negotiate_roles(asked.role_selections, offer.reversible)
+    proposed = {context.abstract_syntax for context in rq.presentation_contexts}
+    answered = tuple(
+        role for uid, role in roles.items() if uid in proposed and uid in offer.supported
+    )
+    return AAssociateAC(
+        tuple(
+            negotiate_context(context, offer.supported, roles)
+            for context in rq.presentation_contexts
+        ),
+        UserInformation(
+            offer.maximum_length,
+            offer.implementation_class_uid,
+            offer.implementation_version_name,
+            negotiate_window(asked.asynchronous_operations_window, offer.maximum_operations),
+            answered,
+        ),
+        rq.title_bytes,
+        rq.application_context,
+    )
+
+
+def accepted_contexts(rq: AAssociateRQ, ac: AAssociateAC) -> dict[int, PresentationContext]:
+    """
+    Return the contexts that both sides have agreed on, by context ID.
+
+    Results for contexts that were not proposed are left out.
+    """
+    proposed = {context.context_id: context for context in rq.presentation_contexts}
+    roles = {role.sop_class_uid: role for role in ac.user_information.role_selections}
+    agreed = {}
+    for result in ac.context_results:
+        context = proposed.get(result.context_id)
+        if context is None or not result.accepted:
+            continue
+        role = roles.get(context.abstract_syntax)
+        agreed[result.context_id] = PresentationContext(
+            result.context_id,
+            context.abstract_syntax,
+            result.transfer_syntax,
+            requestor_is_scu=role.scu_role if role else True,
+            requestor_is_scp=role.scp_role if role else False,
+        )
+    return agreed
