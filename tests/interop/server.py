@@ -17,7 +17,7 @@ from tests.processes import Process
 ROOT: Final = Path(__file__).resolve().parents[2]
 TWISTD: Final = Path(sys.executable).with_name("twistd")
 LOOPBACK: Final = "tcp:0:interface=127.0.0.1"
-LISTENING: Final = r"(?:starting|listening) on \D*(?:127\.0\.0\.1\D+|::1\D+)?(\d+)"
+LISTENING: Final = r"listening on \S*:(\d+) as "
 
 
 class EchoServer:
@@ -42,7 +42,7 @@ class EchoServer:
             [twistd, "-n", "--pidfile=", "pacs-echo", "--listen", listen, *options],
             directory=directory,
             # So that it is found where the package is not installed, too.
-            environment={"PYTHONPATH": os.fspath(ROOT)} if directory == ROOT else None,
+            environment={"PYTHONPATH": os.fspath(ROOT) if directory == ROOT else ""},
         )
         try:
             self.port = int(self.process.wait_for(LISTENING)[1])
