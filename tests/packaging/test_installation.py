@@ -55,7 +55,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 @functools.cache
 def distributions() -> Distributions:
     """Build the sdist from a copy of the tree, and the wheel from the sdist."""
-    place = Path(scratch().name)
+    place = Path(tempfile.mkdtemp(dir=scratch().name))  # a new one, should the first try fail
     tree = shutil.copytree(ROOT, place / "tree", ignore=NOT_OF_THE_TREE)
     # What Twisted leaves there when it lists the plugins of a checkout.
     (tree / "twisted" / "plugins" / "dropin.cache").write_bytes(b"planted")
