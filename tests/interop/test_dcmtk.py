@@ -160,3 +160,24 @@ class RejectTests(EchoscuCase):
             self.assert_rejected(self.echoscu(server), "Reason: Local Limit Exceeded")
             self.assertEqual(held.release(), A_RELEASE_RP)
             self.assert_echoed(self.echoscu(server))
+
+
+class StrangerTests(EchoscuCase):
+    """Programs that want what we do not offer go away in time, and the next echo is answered."""
+
+    def test_other_services(self) -> None:
+        """A query finds its SOP class refused, not its association; so does DCMTK's shutdown."""
+        server = self.serve()
+        for name, *options in (("findscu", "-P", "-k", "QueryRetrieveLevel=PATIENT"), ("termscu",)):
+            peer = server.run(program(name, "dcmtk"), "-v", *options, "127.0.0.1", str(server.port))
+            self.assertNotEqual(peer.status, 0, str(peer))
+            self.assertIn("No Acceptable Presentation Contexts", peer.output)
+        self.assert_echoed(self.echoscu(server))
+
+    def test_tls(self) -> None:
+        """A TLS client on a plain port is told off at once and leaves one line in the log."""
+        server = self.serve()
+        peer = self.echoscu(server, "+tla")
+        self.assertNotEqual(peer.status, 0, str(peer))
+        self.assertIn("Association Request Failed", peer.output)
+        self.assert_echoed(self.echoscu(server))
