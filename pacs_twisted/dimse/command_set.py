@@ -3,7 +3,7 @@ Command sets as elements of group 0000, in implicit VR little endian (PS3.7 sect
 
 Whatever the transfer syntax of the data sets, a command set is written like this. The
 values stay bytes here; `values` knows their representations and `commands` what they
-mean. pydicom does the same for any data set, at some fifty times the cost.
+mean. pydicom does the same for any data set, at some twenty times the cost.
 """
 
 from __future__ import annotations
