@@ -164,7 +164,8 @@ class ProposalTests(PynetdicomCase):
     def test_128_contexts(self) -> None:
         """As many contexts as an association can have, each answered."""
         told = self.propose(
-            contexts=[[f"{PRIVATE}.{n}", [IMPLICIT]] for n in range(127)] + self.usual
+            contexts=[[f"{PRIVATE}.{n}", [IMPLICIT]] for n in range(127)]
+            + [[VERIFICATION, [IMPLICIT]]]
         )
         self.assert_served(told)
         self.assertEqual(told["accepted"], {"255": [VERIFICATION, IMPLICIT]})
