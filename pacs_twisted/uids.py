@@ -27,5 +27,5 @@ _VERSION_NAME_LENGTH = 16  # PS3.7 section D.3.3.2.4
 
 
 def implementation_version_name(version: str) -> str:
-    """Return our implementation version name for a version of the package: at most 16 characters."""
+    """Return the implementation version name of a version of the package."""
     return f"PACSTW_{version}"[:_VERSION_NAME_LENGTH]

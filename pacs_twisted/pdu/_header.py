@@ -1,4 +1,8 @@
-"""The six bytes that open every PDU: type, a reserved byte, the length of what follows (PS3.8 section 9.3.1)."""
+"""
+The six bytes that open every PDU (PS3.8 section 9.3.1).
+
+A type, a reserved byte, the length of what follows.
+"""
 
 from __future__ import annotations
 

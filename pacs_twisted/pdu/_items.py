@@ -38,7 +38,8 @@ def read_items(data: memoryview, where: str) -> Iterator[tuple[int, memoryview]]
         offset += _HEADER.size
         if length > end - offset:
             raise InvalidPDU(
-                f"item {item_type:02X}H of {length} bytes runs past the {end - offset} left in {where}"
+                f"item {item_type:02X}H of {length} bytes runs past the {end - offset} left"
+                f" in {where}"
             )
         yield item_type, data[offset : offset + length]
         offset += length

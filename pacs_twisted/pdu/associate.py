@@ -53,7 +53,9 @@ def _pad_title(title: str) -> bytes:
 
 def _decode_title(field: bytes) -> str:
     """
-    Strip what is not significant: blanks on both sides (PS3.5 section 6.2), and the NULs some peers pad with.
+    Strip what is not significant: blanks on both sides (PS3.5 section 6.2), NULs behind.
+
+    Some peers pad with NULs.
 
     Latin-1 never fails: whether the title is a permitted one is for the admission to say.
     """
@@ -173,7 +175,7 @@ class ContextResult:
 
 @attrs.define
 class _Body:
-    """What A-ASSOCIATE-RQ and -AC have in common; the one carries proposals, the other results."""
+    """What A-ASSOCIATE-RQ and -AC share; the one carries proposals, the other results."""
 
     protocol_version: int
     title_bytes: bytes
@@ -252,7 +254,7 @@ class AAssociateRQ:
     protocol_version: int = PROTOCOL_VERSION
 
     title_bytes: bytes = attrs.field(init=False, eq=False, repr=False)
-    """The 64 bytes that an A-ASSOCIATE-AC echoes: both titles as they travel, and reserved bytes."""
+    """The 64 bytes that an A-ASSOCIATE-AC echoes: both titles as they travel, reserved bytes."""
 
     @title_bytes.default
     def _pad_titles(self) -> bytes:
@@ -345,7 +347,8 @@ class AAssociateAC:
         Read the PDU from its body, the bytes after the header.
 
         Raises:
-            InvalidPDU: a length is wrong, a UID is not ASCII, or a context ID is even or stands twice.
+            InvalidPDU: a length is wrong, a UID is not ASCII, or a context ID is even or stands
+                twice.
         """
         read = _Body.read(body, _Item.CONTEXT_RESULT)
         results = tuple(map(ContextResult.decode, read.contexts))

@@ -145,7 +145,8 @@ class PDUReader:
         elif pdu_type in _ASSOCIATE:
             if length > self.maximum_associate_length:
                 raise InvalidPDU(
-                    f"A-ASSOCIATE PDU of {length} bytes, at most {self.maximum_associate_length} are taken"
+                    f"A-ASSOCIATE PDU of {length} bytes,"
+                    f" at most {self.maximum_associate_length} are taken"
                 )
         elif length != _FIXED_LENGTH:
             raise InvalidPDU(f"PDU of type {pdu_type:02X}H and {length} bytes, not {_FIXED_LENGTH}")

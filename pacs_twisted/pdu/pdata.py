@@ -19,7 +19,7 @@ LAST = 0x02
 _OVERHEAD = 2  # context ID and control header count in the length of a PDV
 
 PDV_OVERHEAD = _PDV_HEADER.size
-"""Bytes that a PDV adds to its fragment; they count in the peer's maximum length (PS3.8 section D.1.1)."""
+"""Bytes that a PDV adds to its fragment; they count in the maximum length (PS3.8 D.1.1)."""
 
 
 @attrs.define

@@ -1,4 +1,6 @@
-"""A-RELEASE-RQ and A-RELEASE-RP: the orderly end of an association (PS3.8 sections 9.3.6 and 9.3.7)."""
+"""
+A-RELEASE-RQ and A-RELEASE-RP: the orderly end of an association (PS3.8 9.3.6 and 9.3.7).
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class RoleSelection:
 
 @attrs.frozen
 class ExtendedNegotiation:
-    """SOP class extended negotiation: bytes that the service class defines (PS3.7 section D.3.3.5)."""
+    """SOP class extended negotiation, in bytes of the service class (PS3.7 section D.3.3.5)."""
 
     sop_class_uid: str
     service_class_application_information: bytes = b""

@@ -156,11 +156,11 @@ class ServiceUser(Protocol):
         """The peer has aborted (AA-3)."""
 
     def a_p_abort_indication(self, error: ProtocolError | None) -> None:
-        """The provider aborts: for an error of the peer's (AA-8), or without one on a lost connection (AA-4)."""
+        """The provider aborts: for an error of the peer's (AA-8), or a lost connection (AA-4)."""
 
 
 Tracer = Callable[[State, str, str, State, Any], None]
-"""Called with the old state, the event's and the action's names, the new state and the event's argument."""
+"""Called with old state, name of the event, name of the action, new state, the event's argument."""
 
 
 @attrs.define
@@ -417,7 +417,7 @@ def abort_again(events: Events, core: Core, cause: object) -> None:
 
 @_action("AA-8", to=State.Sta13)
 def abort_as_provider(events: Events, core: Core, cause: object) -> None:
-    """Send A-ABORT PDU (service-provider source), issue an A-P-ABORT indication, and start ARTIM timer."""
+    """Send A-ABORT PDU (service-provider source), issue A-P-ABORT indication, start ARTIM timer."""
     core.transport.send(AAbort(SERVICE_PROVIDER, _reason(cause)).encode())
     if not isinstance(cause, ProtocolError):
         cause = UnexpectedPDU(f"{type(cause).__name__} out of sequence")

@@ -77,7 +77,7 @@ def judge_maximum_length(rq: AAssociateRQ) -> AAssociateRJ | None:
 
 
 def peer_maximum_length(information: UserInformation) -> int:
-    """Return the longest P-DATA-TF that may be sent to the peer, in bytes; 0 means without limit."""
+    """Return the longest P-DATA-TF that the peer takes, in bytes; 0 means without limit."""
     maximum = information.maximum_length_received
     return DEFAULT_PEER_MAXIMUM_LENGTH if maximum is None else maximum
 
@@ -143,7 +143,9 @@ def negotiate_window(
     offered: AsynchronousOperationsWindow | None, maximum_operations: int
 ) -> AsynchronousOperationsWindow | None:
     """
-    Return the answer to an asynchronous operations window; none where none was offered (PS3.7 D.3.3.3).
+    Return the answer to an asynchronous operations window, none where none was offered.
+
+    PS3.7 section D.3.3.3.
 
     Args:
         offered: what the requestor proposed.
@@ -168,7 +170,7 @@ class Offer:
         implementation_version_name: ours, at most 16 characters.
         maximum_length: the longest P-DATA-TF that we take, in bytes; 0 means without limit.
         maximum_operations: how many operations we perform at a time; 0 without limit.
-        reversible: the SOP classes of which we can be the SCU, so that the requestor may be the SCP.
+        reversible: the SOP classes of which we can be the SCU, the requestor the SCP.
     """
 
     supported: Mapping[str, Sequence[str]]

@@ -35,7 +35,7 @@ UNDEFINED = "."
 
 
 def read_table(text: str) -> dict[str, dict[str, str]]:
-    """Return the table as rows by event, each with its actions by state; undefined cells are left out."""
+    """Return the defined cells of a table: rows by event, each with its actions by state."""
     header, *rows = text.strip().splitlines()
     states = header.split()
     table = {}

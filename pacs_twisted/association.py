@@ -1,0 +1,537 @@
+"""
+One association, without a socket: bytes in, bytes out, and word of what happened.
+
+`Association` joins the reader of PDUs, the state machine, and the reader of messages. It knows
+no network, no clock and no reactor: whoever holds it carries the bytes, keeps the timers and
+decides what to answer. Where PS3.8 Table 9-10 leaves a cell undefined that a running program
+meets all the same, the rule is here and not in the table:
+
+* What a caller may not ask for in the present state raises `OutOfSequence`; nothing is sent.
+* To abort what is over, or to hear that the connection is gone after closing it, is no error.
+* Bytes that come when the association is over are dropped, beyond the A-ABORT that ends it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from automat import NoTransition
+
+from pacs_twisted.association_user import (
+    AssociationObserver,
+    AssociationUser,
+    Ending,
+    Outcome,
+)
+from pacs_twisted.dimse import Command
+from pacs_twisted.dimse.messages import (
+    MAXIMUM_COMMAND_LENGTH,
+    Message,
+    MessageReader,
+    fragment_message,
+)
+from pacs_twisted.errors import (
+    NoPresentationContext,
+    OutOfSequence,
+    PacsError,
+    ProtocolError,
+    UnexpectedPDU,
+)
+from pacs_twisted.pdu import (
+    PDU,
+    AAbort,
+    AAssociateAC,
+    AAssociateRJ,
+    AAssociateRQ,
+    AReleaseRP,
+    AReleaseRQ,
+    PDataTF,
+    PDUReader,
+)
+from pacs_twisted.pdu.framing import MAXIMUM_ASSOCIATE_LENGTH, MAXIMUM_LENGTH
+from pacs_twisted.upper_layer.actions import Core, State, Timer, Transport
+from pacs_twisted.upper_layer.machine import acceptor_machine, requestor_machine
+from pacs_twisted.upper_layer.negotiation import (
+    PresentationContext,
+    accepted_contexts,
+    judge_version,
+    peer_maximum_length,
+)
+
+__all__ = [
+    "Association",
+    "AssociationObserver",
+    "AssociationUser",
+    "Bounds",
+    "Ending",
+    "Outcome",
+]
+
+_INPUTS: dict[type, str] = {
+    AAssociateRQ: "a_associate_rq",
+    AAssociateAC: "a_associate_ac",
+    AAssociateRJ: "a_associate_rj",
+    PDataTF: "p_data_tf",
+    AReleaseRQ: "a_release_rq",
+    AReleaseRP: "a_release_rp",
+    AAbort: "a_abort",
+}
+_OVER = (State.Sta13, State.Sta1)
+
+
+@attrs.frozen
+class Bounds:
+    """
+    What an association takes at most, in bytes.
+
+    Args:
+        maximum_length: the longest P-DATA-TF, as announced to the peer; 0 means without limit.
+        maximum_associate_length: the longest A-ASSOCIATE-RQ or -AC.
+        maximum_command_length: the longest command set.
+    """
+
+    maximum_length: int = MAXIMUM_LENGTH
+    maximum_associate_length: int = MAXIMUM_ASSOCIATE_LENGTH
+    maximum_command_length: int = MAXIMUM_COMMAND_LENGTH
+
+
+def _untold_ending(cause: PDU | ProtocolError | None) -> Ending:
+    """Return how it ended in Sta2, where there is no user to be told (AA-1, AA-2, AA-5)."""
+    match cause:
+        case None:
+            return Ending(Outcome.CLOSED)
+        case AAbort():
+            return Ending(Outcome.ABORTED_BY_PEER, cause)
+        case ProtocolError():
+            return Ending(Outcome.PROTOCOL_ERROR, cause)
+    error = UnexpectedPDU(f"{type(cause).__name__} out of sequence")
+    return Ending(Outcome.PROTOCOL_ERROR, error)
+
+
+class _Outbox:
+    """The machine's transport: PDUs are kept until the machine rests, and go out by one write."""
+
+    __slots__ = ("_closing", "_pdus", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._pdus: list[bytes] = []
+        self._closing = False
+
+    def connect(self) -> None:
+        self._transport.connect()
+
+    def send(self, data: bytes) -> None:
+        self._pdus.append(data)
+
+    def close(self) -> None:
+        self._closing = True
+
+    def flush(self) -> None:
+        pdus = self._pdus
+        if pdus:
+            self._pdus = []
+            self._transport.send(pdus[0] if len(pdus) == 1 else b"".join(pdus))
+        if self._closing:
+            self._closing = False
+            self._transport.close()
+
+
+class _Notes:
+    """The machine's service user: it takes note; `Association` tells when the machine rests."""
+
+    __slots__ = ("ending", "pdata", "told")
+
+    def __init__(self) -> None:
+        self.told: list[AAssociateRQ | AAssociateAC | AAssociateRJ | AReleaseRQ | AReleaseRP] = []
+        self.pdata: PDataTF | None = None
+        self.ending: Ending | None = None
+
+    def a_associate_indication(self, rq: AAssociateRQ) -> None:
+        self.told.append(rq)
+
+    def a_associate_confirmation(self, answer: AAssociateAC | AAssociateRJ) -> None:
+        self.told.append(answer)
+        if isinstance(answer, AAssociateRJ):
+            self.ending = Ending(Outcome.REJECTED, answer)
+
+    def p_data_indication(self, pdata: PDataTF) -> None:
+        self.pdata = pdata
+
+    def a_release_indication(self, rq: AReleaseRQ) -> None:
+        self.told.append(rq)
+
+    def a_release_confirmation(self, rp: AReleaseRP) -> None:
+        self.told.append(rp)
+        self.ending = Ending(Outcome.RELEASED)
+
+    def a_abort_indication(self, abort: AAbort) -> None:
+        self.ending = Ending(Outcome.ABORTED_BY_PEER, abort)
+
+    def a_p_abort_indication(self, error: ProtocolError | None) -> None:
+        outcome = Outcome.LOST if error is None else Outcome.PROTOCOL_ERROR
+        self.ending = Ending(outcome, error)
+
+
+class Association:
+    """
+    One association seen from one of its ends.
+
+    Feed it by `connection_made`, `receive_bytes`, `connection_lost` and `artim_expired`. It writes
+    to the transport once per call, however much there is to say.
+
+    Args:
+        transport: carries bytes; its `send` is called with one or more whole PDUs.
+        artim: the ARTIM timer.
+        user: who decides and is told.
+        requestor: whether we ask for the association, or the peer does.
+        bounds: what we take at most.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_busy",
+        "_core",
+        "_deaf",
+        "_machine",
+        "_messages",
+        "_notes",
+        "_observers",
+        "_outbox",
+        "_over",
+        "_paused",
+        "_reader",
+        "_requestor",
+        "_respond_when_confirmed",
+        "_user",
+        "accepted",
+        "contexts",
+        "messages_received",
+        "messages_sent",
+        "peer_maximum_length",
+        "request",
+    )
+
+    def __init__(
+        self,
+        transport: Transport,
+        artim: Timer,
+        user: AssociationUser,
+        *,
+        requestor: bool = False,
+        bounds: Bounds = Bounds(),
+    ) -> None:
+        self._user = user
+        self._requestor = requestor
+        self._bounds = bounds
+        self._reader = PDUReader(bounds.maximum_length, bounds.maximum_associate_length)
+        self._outbox = _Outbox(transport)
+        self._notes = _Notes()
+        self._core = Core(self._outbox, artim, self._notes, self._judge_as_provider)
+        self._machine = (requestor_machine if requestor else acceptor_machine)(self._core)
+        self._messages: MessageReader | None = None
+        self._observers: tuple[AssociationObserver, ...] = ()
+        self._busy = False  # reading: what is sent meanwhile goes out at the end
+        self._paused = False
+        self._deaf = False  # whatever still comes is of no interest
+        self._over = False
+        self._respond_when_confirmed = False
+        self.request: AAssociateRQ | None = None
+        self.accepted: AAssociateAC | None = None
+        self.contexts: dict[int, PresentationContext] = {}
+        self.peer_maximum_length = 0
+        self.messages_received = 0
+        self.messages_sent = 0
+
+    # What can be asked of it
+
+    @property
+    def state(self) -> State:
+        """The state of the machine, Sta1 to Sta13."""
+        return self._core.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the association has ended, be the connection still open or not."""
+        return self._over
+
+    @property
+    def held(self) -> int:
+        """How many bytes of an unfinished PDU are kept."""
+        return self._reader.held
+
+    @property
+    def inside_pdu(self) -> bool:
+        """Whether a PDU has begun to arrive and is not whole."""
+        return self._reader.inside_pdu
+
+    @property
+    def pdus_received(self) -> int:
+        """How many whole PDUs have arrived."""
+        return self._reader.completed
+
+    # What happens to the connection
+
+    def connection_made(self) -> None:
+        """The connection is there: a peer's (Evt5), or the one that we asked for (Evt2)."""
+        if self._core.state is State.Sta4:
+            self._machine.transport_connected(None)
+        else:
+            self._machine.transport_accepted(None)
+        self._rest()
+
+    def receive_bytes(self, data: bytes) -> None:
+        """Take bytes of the peer, cut in any way."""
+        if self._deaf:
+            return
+        self._reader.feed(data)
+        if not self._busy:
+            self._read()
+
+    def connection_lost(self) -> None:
+        """The connection is gone (Evt17), or could not be made."""
+        self._deaf = True
+        if self._core.state is not State.Sta1:
+            self._machine.transport_closed(None)
+            self._rest()
+
+    def artim_expired(self) -> None:
+        """The ARTIM timer has run out (Evt18); a late word of it is ignored."""
+        if self._core.state in (State.Sta2, State.Sta13):
+            self._machine.artim_expired(None)
+            self._rest()
+
+    def pause(self) -> None:
+        """Leave what has arrived unread until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on reading, first what had arrived before."""
+        self._paused = False
+        if not self._busy:
+            self._read()
+
+    # What our user wants
+
+    def associate(self, rq: AAssociateRQ) -> None:
+        """
+        Ask for the association (Evt1): the transport is told to connect.
+
+        Raises:
+            OutOfSequence: not in Sta1.
+        """
+        self._do("a_associate_request", rq)
+        self.request = rq
+
+    def accept(self, ac: AAssociateAC) -> None:
+        """
+        Accept the association that was asked for (Evt7).
+
+        Raises:
+            OutOfSequence: not in Sta3.
+        """
+        self._do("a_associate_accept", ac)
+
+    def reject(self, rj: AAssociateRJ) -> None:
+        """
+        Reject the association that was asked for (Evt8).
+
+        Raises:
+            OutOfSequence: not in Sta3.
+        """
+        self._do("a_associate_reject", rj)
+
+    def send(self, context_id: int, command: Command, data_set: bytes | None = None) -> None:
+        """
+        Send a message (Evt9), in fragments of the peer's maximum length.
+
+        Args:
+            context_id: an accepted presentation context.
+            command: the command set; it says whether a data set follows.
+            data_set: the encoded data set, of even length.
+
+        Raises:
+            NoPresentationContext: the context was not accepted.
+            OutOfSequence: neither in Sta6 nor in Sta8.
+        """
+        context = self.contexts.get(context_id)
+        if context is None:
+            raise NoPresentationContext(f"presentation context {context_id} was not accepted")
+        p_data_request = self._machine.p_data_request
+        try:
+            for pdata in fragment_message(
+                context_id, command.encode(), data_set, self.peer_maximum_length
+            ):
+                p_data_request(pdata)
+        except NoTransition as error:
+            raise self._out_of_sequence("p_data_request") from error
+        self.messages_sent += 1
+        for observer in self._observers:
+            observer.message(self, True, Message(context, command))
+        if not self._busy:
+            self._outbox.flush()
+
+    def release(self) -> None:
+        """
+        Ask the peer to end the association (Evt11).
+
+        Raises:
+            OutOfSequence: not in Sta6.
+        """
+        self._do("a_release_request", AReleaseRQ())
+
+    def respond_release(self) -> None:
+        """
+        Answer the peer's wish to end the association (Evt14), always affirmatively.
+
+        In a release collision an acceptor may answer only after the requestor has (Sta10): then
+        the answer goes out as soon as it may.
+
+        Raises:
+            OutOfSequence: the peer has not asked.
+        """
+        if self._core.state is State.Sta10:
+            self._respond_when_confirmed = True
+        else:
+            self._do("a_release_response", AReleaseRP())
+
+    def abort(self, cause: PacsError | None = None) -> None:
+        """
+        End the association at once (Evt15).
+
+        Before there is one the connection is just closed; when it is over nothing happens.
+
+        Args:
+            cause: why, for the user's `association_ended`; the peer is not told.
+        """
+        state = self._core.state
+        if state in _OVER:
+            return
+        self._notes.ending = Ending(Outcome.ABORTED, cause)
+        if state is State.Sta2:  # an undefined cell; AA-5 follows when the connection is gone
+            self._deaf = True
+            self._outbox.close()
+            self._outbox.flush()
+        else:
+            self._do("a_abort_request", AAbort())
+
+    def add_observer(self, observer: AssociationObserver) -> None:
+        """Let someone watch."""
+        self._observers += (observer,)
+        self._core.tracer = self._trace
+
+    # How it goes on
+
+    def _read(self) -> None:
+        """Take what has arrived, one PDU or run after the other."""
+        self._busy = True
+        try:
+            while not (self._paused or self._deaf):
+                try:
+                    pdu = self._reader.next_pdu()
+                    if pdu is None:
+                        break
+                    self._take(pdu)
+                except ProtocolError as error:
+                    self._deaf = True  # what follows cannot be told apart
+                    self._machine.invalid_pdu(error)
+                    self._tell(error)
+        finally:
+            self._busy = False
+        self._outbox.flush()
+
+    def _take(self, pdu: PDU) -> None:
+        getattr(self._machine, _INPUTS[type(pdu)])(pdu)
+        notes = self._notes
+        if notes.pdata is not None and self._messages is not None:
+            message = self._messages.receive(notes.pdata.pdvs)
+            notes.pdata = None
+            if message is not None:
+                self.messages_received += 1
+                for observer in self._observers:
+                    observer.message(self, False, message)
+                self._user.message_received(message)
+            return
+        if self._over and isinstance(pdu, AAssociateRQ):
+            self._deaf = True  # AA-7 has answered: once is enough
+        self._tell(pdu)
+
+    def _do(self, event: str, argument: object) -> None:
+        """Give the machine an event of our own user's."""
+        try:
+            getattr(self._machine, event)(argument)
+        except NoTransition as error:
+            raise self._out_of_sequence(event) from error
+        match argument:
+            case AAssociateAC():
+                self._establish(argument)
+            case AAssociateRJ():
+                self._notes.ending = Ending(Outcome.REJECTED, argument)
+            case AReleaseRP() if self._core.state is State.Sta13:
+                self._notes.ending = Ending(Outcome.RELEASED)
+        self._rest()
+
+    def _out_of_sequence(self, event: str) -> OutOfSequence:
+        return OutOfSequence(f"{event} is not allowed in {self._core.state.name}")
+
+    def _rest(self) -> None:
+        """After an event that is not the peer's: tell, and let go out what was said."""
+        self._tell(None)
+        if not self._busy:
+            self._outbox.flush()
+
+    def _tell(self, cause: PDU | ProtocolError | None) -> None:
+        """
+        Tell the user what the machine has indicated.
+
+        Args:
+            cause: what the peer sent, if the machine had its event from the peer.
+        """
+        notes = self._notes
+        while notes.told:
+            told = notes.told.pop(0)
+            match told:
+                case AAssociateRQ():
+                    self.request = told
+                    self._user.associate_requested(told)
+                case AAssociateAC():
+                    self._establish(told)
+                    self._user.associate_answered(told)
+                case AAssociateRJ():
+                    self._user.associate_answered(told)
+                case AReleaseRQ():
+                    self._user.release_requested()
+                case AReleaseRP():
+                    if self._respond_when_confirmed and self._core.state is State.Sta12:
+                        self._do("a_release_response", AReleaseRP())
+        if self._core.state in _OVER and not self._over:
+            self._over = True
+            if self._core.state is State.Sta1:
+                self._deaf = True
+            if self._messages is not None:
+                self._messages.abandon()
+            self._user.association_ended(notes.ending or _untold_ending(cause))
+
+    def _establish(self, ac: AAssociateAC) -> None:
+        """Take over what both sides have agreed on."""
+        if self.request is None:
+            return
+        self.accepted = ac
+        self.contexts = accepted_contexts(self.request, ac)
+        peer = ac if self._requestor else self.request
+        self.peer_maximum_length = peer_maximum_length(peer.user_information)
+        self._messages = MessageReader(
+            self.contexts, self._user.open_sink, self._bounds.maximum_command_length
+        )
+
+    def _judge_as_provider(self, rq: AAssociateRQ) -> AAssociateRJ | None:
+        objection = judge_version(rq)
+        if objection is not None:
+            self.request = rq
+            self._notes.ending = Ending(Outcome.REJECTED, objection)
+        return objection
+
+    def _trace(self, old: State, event: str, action: str, new: State, argument: Any) -> None:
+        for observer in self._observers:
+            observer.transition(self, old, event, action, new, argument)
