@@ -1,0 +1,274 @@
+"""
+The acceptor's end of one connection: it lets a peer in, serves its requests and lets it go.
+"""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pacs_twisted.admission import parse_address
+from pacs_twisted.association import Ending
+from pacs_twisted.dimse import CEchoRQ, Command
+from pacs_twisted.dimse.messages import Message
+from pacs_twisted.net.association_log import AssociationLog, DebugLog
+from pacs_twisted.net.connection import Connection
+from pacs_twisted.net.operations import Operations
+from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
+from pacs_twisted.services import Requestor
+from pacs_twisted.upper_layer.actions import State
+from pacs_twisted.upper_layer.negotiation import NO_REASON, TEMPORARY_CONGESTION, accept
+
+if TYPE_CHECKING:
+    from pacs_twisted.net.server import AcceptorFactory
+
+log = Logger(namespace="pacs_twisted.net")
+
+
+@attrs.frozen
+class LiveAssociation:
+    """
+    A connection as it stands at this moment.
+
+    Args:
+        number: its number in the log.
+        peer: address and port, or the path of a UNIX socket.
+        calling_ae_title: empty until an A-ASSOCIATE-RQ has come.
+        called_ae_title: likewise.
+        state: Sta2 to Sta13.
+        since: when it was connected, in seconds of the reactor's clock.
+        messages_received: whole DIMSE messages.
+        messages_sent: likewise.
+        bytes_received: of the connection.
+        bytes_sent: likewise.
+    """
+
+    number: int
+    peer: str
+    calling_ae_title: str
+    called_ae_title: str
+    state: str
+    since: float
+    messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+
+
+class AcceptorProtocol(Connection):
+    """One connection of a peer that asks for an association."""
+
+    def __init__(self, factory: AcceptorFactory, number: int, address: IAddress | None) -> None:
+        super().__init__(factory.clock, factory.artim_timers, factory.timeouts, factory.bounds)
+        self.acceptor = factory
+        self.address = parse_address(getattr(address, "host", None))
+        self.operations: Operations | None = None
+        self._number = number
+        self._log = AssociationLog(number, peer_text(address))
+        self._echoed = False
+        self._release_wanted = False
+        if factory.debug:
+            self.association.add_observer(DebugLog(number))
+
+    @property
+    def number(self) -> int:
+        """The number of the association in the log."""
+        return self._number
+
+    def snapshot(self) -> LiveAssociation:
+        """Return how it stands."""
+        association = self.association
+        return LiveAssociation(
+            self._number,
+            self._log.peer,
+            self._log.calling,
+            self._log.called,
+            association.state.name,
+            self.since,
+            association.messages_received,
+            association.messages_sent,
+            self.bytes_received,
+            self.outgoing.bytes_sent,
+        )
+
+    # The connection
+
+    def connection_made(self) -> None:
+        """A place among the connections is taken."""
+        self.acceptor.add_connection(self)
+        super().connection_made()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first one may be worth a word in the log."""
+        if not self.bytes_received:
+            self._log.note_first_byte(data[0])
+        super().data_received(data)
+
+    def connection_lost(self, reason: Failure) -> None:
+        """The place among the connections is free."""
+        super().connection_lost(reason)
+        self.acceptor.remove_connection(self)
+
+    def held_changed(self, held: int) -> None:
+        """The factory watches the sum."""
+        self.acceptor.note_held(self, held)
+
+    def stop(self) -> None:
+        """The server stops: who waits for our answer gets one."""
+        if self.association.state is State.Sta3:
+            self.guard(self.association.reject, TEMPORARY_CONGESTION)
+
+    def _artim_expired(self) -> None:
+        if self.association.state is State.Sta2:
+            self._log.no_request(self.timeouts.artim)
+        super()._artim_expired()
+
+    # Establishment
+
+    def associate_requested(self, rq: AAssociateRQ) -> None:
+        """A place is taken from here on; it is given back when the association is over."""
+        self._log.note_request(rq)
+        self.wait_for_acse()
+        factory = self.acceptor
+        if factory.draining:
+            self.association.reject(TEMPORARY_CONGESTION)
+            return
+        applicant = factory.take_place(self, rq)
+        judgement: Any = factory.admission.judge(applicant)
+        if judgement is None or isinstance(judgement, AAssociateRJ):
+            self._judged(judgement)
+            return
+        if isawaitable(judgement) and not isinstance(judgement, Deferred):
+            judgement = Deferred.fromCoroutine(_await(judgement))
+        judgement.addCallbacks(self._judged, self._judgement_failed)
+        judgement.addErrback(lambda failure: self._judgement_failed(failure))
+
+    def _judged(self, judgement: AAssociateRJ | None) -> None:
+        if self.association.state is not State.Sta3:
+            return  # aborted, lost or timed out while the judgement was made
+        if judgement is not None:
+            self.association.reject(judgement)
+            return
+        rq = self.association.request
+        if rq is None:
+            return
+        ac = accept(rq, self.acceptor.offer)
+        if self.acceptor.reject_empty and not any(result.accepted for result in ac.context_results):
+            self.association.reject(NO_REASON)
+            return
+        self._begin(rq, ac)
+
+    def _judgement_failed(self, failure: Failure) -> None:
+        log.failure(
+            "association {association}: the admission failed",
+            failure,
+            association=self._number,
+            event="admission-failure",
+        )
+        if self.association.state is State.Sta3:
+            self.association.reject(NO_REASON)
+
+    def _begin(self, rq: AAssociateRQ, ac: AAssociateAC) -> None:
+        window = ac.user_information.asynchronous_operations_window
+        requestor = Requestor(self._number, self.address, rq.calling_ae_title, rq.called_ae_title)
+        self.operations = Operations(
+            self.acceptor.entity,
+            requestor,
+            self,
+            self._seconds,
+            window.maximum_number_operations_invoked if window else 1,
+        )
+        self._log.accepted(rq, ac)
+        self.association.accept(ac)
+        self.watch_idle()
+
+    # Messages
+
+    def message_received(self, message: Message) -> None:
+        """Serve a request; a response answers nothing, because an acceptor asks nothing."""
+        command = message.command
+        if command.is_response or self.operations is None:
+            self._log.unwanted_response(message)
+            return
+        if not self._echoed and isinstance(command, CEchoRQ):
+            self._echoed = True
+            self._log.first_echo(command.message_id)
+        self.operations.receive(message)
+        if self.timeouts.handler and self.operations.outstanding:
+            self._watch(self.timeouts.handler)
+
+    def respond(self, context_id: int, response: Command) -> None:
+        """Send a response, if there is still somebody to send it to."""
+        if self.association.state in (State.Sta6, State.Sta8):
+            self.association.send(context_id, response)
+            self.touch()
+
+    def owes_answer(self) -> bool:
+        """Whether a request has no answer yet."""
+        return self.operations is not None and self.operations.outstanding > 0
+
+    def owes_answer_since(self) -> float | None:
+        """Since when the oldest request is being served."""
+        return self.operations.oldest if self.operations is not None else None
+
+    def handler_expired(self, since: float) -> None:
+        """What a service has not answered in time is answered with a failure."""
+        if self.operations is not None:
+            log.warn(
+                "association {association}: no answer of the service within {seconds:g} s",
+                association=self._number,
+                seconds=self.timeouts.handler,
+                event="handler-timeout",
+            )
+            self.guard(self.operations.fail_older_than, since)
+
+    # The end
+
+    def release_requested(self) -> None:
+        """Requests that came before are answered before."""
+        if self.owes_answer():
+            self._release_wanted = True
+            return
+        self.association.respond_release()
+        self.wait_for_acse()
+
+    def operations_ended(self) -> None:
+        """Every request has its answer."""
+        if self._release_wanted:
+            self._release_wanted = False
+            self.guard(self.association.respond_release)
+
+    def idle_expired(self) -> None:
+        """End an association on which nothing happens, as the administrator wants it."""
+        if self.acceptor.idle_action == "release":
+            self.guard(self.association.release)
+            self.wait_for_acse()
+        else:
+            super().idle_expired()
+
+    def association_ended(self, ending: Ending) -> None:
+        """Give the place back and say how it ended."""
+        self.acceptor.give_place_back(self)
+        if self.operations is not None:
+            self.operations.abandon()
+        self._log.ended(ending, self.association, self.bytes_received, self.outgoing.bytes_sent)
+
+
+async def _await(judgement: Any) -> AAssociateRJ | None:
+    result: AAssociateRJ | None = await judgement
+    return result
+
+
+def peer_text(address: IAddress | None) -> str:
+    """Return a peer's address and port, or the path of a UNIX socket, for logs."""
+    host = getattr(address, "host", None)
+    if host is None:
+        return str(getattr(address, "name", None) or "local")
+    port = getattr(address, "port", 0)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

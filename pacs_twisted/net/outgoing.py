@@ -1,0 +1,178 @@
+"""
+Bytes on their way to the peer: sent at once where that is possible, and never without bound.
+
+While bytes wait for a peer that takes none, nothing more is read from it: whoever owns the
+connection is told when that begins and when it is over.
+
+`ITransport.write` queues and wakes the reactor, several system calls for an answer of a hundred
+bytes. On plain TCP and UNIX transports of Twisted bytes go straight into the socket instead, as
+long as nothing is queued; this is the one module that knows how.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.tcp import Connection as TCPTransport
+from zope.interface import implementer
+
+_PIECE = 65536
+
+
+class Owner(Protocol):
+    """Who is told when the peer takes no more, and when it has taken all."""
+
+    def congested(self) -> None:
+        """Bytes wait: nothing more should be read, or asked to be sent, for now."""
+
+    def relieved(self) -> None:
+        """All bytes have gone."""
+
+
+class Outgoing:
+    """
+    What is on its way out of one connection.
+
+    Args:
+        transport: the transport.
+        clock: returns the time in seconds.
+        owner: who is told.
+    """
+
+    __slots__ = ("_clock", "_closing", "_owner", "_transport", "bytes_sent", "progress", "waiting")
+
+    def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._owner = owner
+        self._closing = False
+        self.waiting = False
+        self.progress = 0.0
+        """When the peer was last seen to take something, in seconds, while bytes wait."""
+        self.bytes_sent = 0
+
+    def write(self, data: bytes) -> None:
+        """Send, at once or as soon as what waits has gone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connection when everything has gone."""
+        self._closing = True
+        if not self.waiting:
+            self._finish()
+
+    def _begin_waiting(self) -> None:
+        self.waiting = True
+        self.progress = self._clock()
+        self._owner.congested()
+
+    def _end_waiting(self) -> None:
+        self.waiting = False
+        if self._closing:
+            self._finish()
+        self._owner.relieved()
+
+    def _finish(self) -> None:
+        self._transport.loseConnection()
+
+
+@implementer(IPushProducer)
+class BufferedOutgoing(Outgoing):
+    """For any transport: it buffers, and says when its buffer is full and when it is empty."""
+
+    __slots__ = ()
+
+    def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
+        super().__init__(transport, clock, owner)
+        transport.registerProducer(self, True)
+
+    def write(self, data: bytes) -> None:
+        """Hand the bytes to the transport."""
+        self.bytes_sent += len(data)
+        self._transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """Twisted: the transport's buffer is full."""
+        if not self.waiting:
+            self._begin_waiting()
+
+    def resumeProducing(self) -> None:
+        """Twisted: the transport's buffer is empty."""
+        if self.waiting:
+            self._end_waiting()
+
+    def stopProducing(self) -> None:
+        """Twisted: the connection is gone."""
+
+    def _finish(self) -> None:
+        self._transport.unregisterProducer()  # a TLS transport closes only without one
+        super()._finish()
+
+
+@implementer(IPullProducer)
+class ImmediateOutgoing(Outgoing):
+    """
+    For Twisted's TCP and UNIX transports: straight into the socket.
+
+    What the kernel does not take is handed to the transport piece by piece, each when the one
+    before has gone, so that the peer's progress can be seen.
+    """
+
+    __slots__ = ("_pieces", "_registering", "_write_some")
+
+    def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
+        super().__init__(transport, clock, owner)
+        self._write_some = transport.writeSomeData
+        self._pieces: deque[memoryview] = deque()
+        self._registering = False
+
+    def write(self, data: bytes) -> None:
+        """Send into the socket, or keep what it does not take."""
+        length = len(data)
+        self.bytes_sent += length
+        if self.waiting:
+            self._pieces.append(memoryview(data))
+            return
+        taken = self._write_some(data)
+        if taken == length:
+            return
+        # Anything but a count is an error, which the transport will find for itself.
+        rest = memoryview(data)[taken:] if type(taken) is int and taken > 0 else memoryview(data)
+        self._pieces.append(rest)
+        # Registering asks for bytes at once; the same call comes when the transport is empty.
+        self._registering = True
+        self._transport.registerProducer(self, False)
+        self._registering = False
+        self._write_piece()
+        self._begin_waiting()
+
+    def resumeProducing(self) -> None:
+        """Twisted: the transport has sent all that it had."""
+        if self._registering:
+            return
+        self.progress = self._clock()
+        if self._pieces:
+            self._write_piece()
+        else:
+            self._transport.unregisterProducer()
+            self._end_waiting()
+
+    def stopProducing(self) -> None:
+        """Twisted: the connection is gone."""
+        self._pieces.clear()
+
+    def _write_piece(self) -> None:
+        piece = self._pieces.popleft()
+        if len(piece) > _PIECE:
+            self._pieces.appendleft(piece[_PIECE:])
+            piece = piece[:_PIECE]
+        self._transport.write(bytes(piece))
+
+
+def outgoing_for(transport: Any, clock: Callable[[], float], owner: Owner) -> Outgoing:
+    """Return the way out that suits the transport."""
+    immediate = isinstance(transport, TCPTransport) and not transport.TLS
+    return (ImmediateOutgoing if immediate else BufferedOutgoing)(transport, clock, owner)

@@ -1,0 +1,182 @@
+"""
+What a service is: one object with one method per request of PS3.7, named after it.
+
+    class Verification:
+        sop_classes = {VERIFICATION: TransferSyntaxes.UNCOMPRESSED}
+
+        def c_echo(self, request: CEchoRQ, context: RequestContext) -> Status: ...
+
+A method returns the status of its response, or an awaitable of it. A service never sees bytes,
+PDUs or transports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from pacs_twisted.admission import Address, check_ae_title
+from pacs_twisted.dimse import (
+    CEchoRQ,
+    CFindRQ,
+    CGetRQ,
+    CMoveRQ,
+    Command,
+    CStoreRQ,
+    MistypedCommand,
+    NActionRQ,
+    NCreateRQ,
+    NDeleteRQ,
+    NEventReportRQ,
+    NGetRQ,
+    NSetRQ,
+    Status,
+)
+from pacs_twisted.uids import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+from pacs_twisted.upper_layer.negotiation import PresentationContext
+
+METHODS: Mapping[type[Command], str] = {
+    CEchoRQ: "c_echo",
+    CStoreRQ: "c_store",
+    CFindRQ: "c_find",
+    CGetRQ: "c_get",
+    CMoveRQ: "c_move",
+    NEventReportRQ: "n_event_report",
+    NGetRQ: "n_get",
+    NSetRQ: "n_set",
+    NActionRQ: "n_action",
+    NCreateRQ: "n_create",
+    NDeleteRQ: "n_delete",
+}
+"""The method of a service that serves each kind of request."""
+
+
+class TransferSyntaxes:
+    """Sets of transfer syntaxes, each in order of preference."""
+
+    UNCOMPRESSED = (
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+    )
+
+
+class Service(Protocol):
+    """A service: what it serves. Its methods are found by the names in `METHODS`."""
+
+    @property
+    def sop_classes(self) -> Mapping[str, Sequence[str]]:
+        """For each abstract syntax its transfer syntaxes, in order of preference."""
+
+
+@attrs.frozen
+class Requestor:
+    """
+    The other end of an association, as a service sees it.
+
+    Args:
+        association: the number of the association, as in the log.
+        address: where it connects from; None for a UNIX socket.
+        calling_ae_title: its title.
+        called_ae_title: what it called us.
+    """
+
+    association: int
+    address: Address | None
+    calling_ae_title: str
+    called_ae_title: str
+
+
+@attrs.define
+class RequestContext:
+    """
+    What a service may know of a request beside the request itself.
+
+    Args:
+        requestor: who sent it.
+        presentation: its presentation context: abstract and transfer syntax.
+    """
+
+    requestor: Requestor
+    presentation: PresentationContext
+    cancelled: bool = False
+    """Whether the peer has sent a C-CANCEL, or the association has ended, before the answer."""
+    _watchers: list[Callable[[], None]] = attrs.field(factory=list, init=False, repr=False)
+
+    def on_cancel(self, call: Callable[[], None]) -> None:
+        """Call this when the peer cancels the request or the association ends before the answer."""
+        if self.cancelled:
+            call()
+        else:
+            self._watchers.append(call)
+
+    def cancel(self) -> None:
+        """Tell who watches, once."""
+        self.cancelled = True
+        watchers, self._watchers = self._watchers, []
+        for call in watchers:
+            call()
+
+
+Handler = Callable[[Any, RequestContext], Any]
+
+
+@attrs.frozen
+class ApplicationEntity:
+    """
+    A DICOM application entity: its title and what it serves.
+
+    Args:
+        title: the AE title, 1 to 16 characters.
+        services: of two that serve the same abstract syntax the later one counts.
+    """
+
+    title: str = attrs.field(converter=check_ae_title)
+    services: tuple[Service, ...] = attrs.field(converter=tuple[Service, ...], default=())
+
+    supported: Mapping[str, Sequence[str]] = attrs.field(init=False, repr=False, eq=False)
+    """For each abstract syntax its transfer syntaxes, in order of preference."""
+    _by_abstract_syntax: Mapping[str, Service] = attrs.field(init=False, repr=False, eq=False)
+
+    @supported.default
+    def _collect_supported(self) -> Mapping[str, Sequence[str]]:
+        return {uid: syntaxes for service in self.services for uid, syntaxes in _items(service)}
+
+    @_by_abstract_syntax.default
+    def _collect_services(self) -> Mapping[str, Service]:
+        return {uid: service for service in self.services for uid, _ in _items(service)}
+
+    def find_handler(self, command: Command, presentation: PresentationContext) -> Handler | Status:
+        """
+        Return the method that serves a request, or the status that refuses it.
+
+        0212H for an argument that is not understood, 0211H for an operation that the context does
+        not provide to this peer, 0122H for a SOP class other than the context's (PS3.7 annex C).
+        """
+        if isinstance(command, MistypedCommand):
+            return Status.MISTYPED_ARGUMENT
+        service = self._by_abstract_syntax.get(presentation.abstract_syntax)
+        method = METHODS.get(type(command))
+        handler: Handler | None = getattr(service, method, None) if method else None
+        if handler is None or not presentation.requestor_is_scu:
+            return Status.UNRECOGNIZED_OPERATION
+        sop_class = _sop_class(command)
+        if sop_class is not None and sop_class != presentation.abstract_syntax:
+            return Status.SOP_CLASS_NOT_SUPPORTED
+        return handler
+
+
+def _items(service: Service) -> Iterable[tuple[str, Sequence[str]]]:
+    return service.sop_classes.items()
+
+
+def _sop_class(command: Command) -> str | None:
+    """Return the SOP class that a request names, if it does."""
+    uid = getattr(command, "affected_sop_class_uid", None)
+    return uid if uid is not None else getattr(command, "requested_sop_class_uid", None)

@@ -1,0 +1,72 @@
+"""
+The standard's numbers in words, and a peer's words made safe, for logs and messages.
+
+Nothing that a peer sends reaches a log as it is: it could end the line and forge another.
+"""
+
+from __future__ import annotations
+
+from pacs_twisted.pdu import AAbort, AAssociateRJ
+from pacs_twisted.pdu.abort import SERVICE_PROVIDER, SERVICE_USER
+
+_RESULTS = {1: "rejected permanently", 2: "rejected for now"}
+
+_REJECT_REASONS = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognized",
+    (1, 7): "called AE title not recognized",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+
+_ABORT_REASONS = {
+    0: "reason not specified",
+    1: "unrecognized PDU",
+    2: "unexpected PDU",
+    4: "unrecognized PDU parameter",
+    5: "unexpected PDU parameter",
+    6: "invalid PDU parameter value",
+}
+
+_LONGEST = 64
+
+
+def describe_reject(rj: AAssociateRJ) -> str:
+    """Return an A-ASSOCIATE-RJ in words (PS3.8 section 9.3.4), its numbers with them."""
+    result = _RESULTS.get(rj.result, "rejected")
+    reason = _REJECT_REASONS.get((rj.source, rj.reason), "unknown reason")
+    return f"{result}: {reason} ({rj.result}/{rj.source}/{rj.reason})"
+
+
+def describe_abort(abort: AAbort) -> str:
+    """Return an A-ABORT in words (PS3.8 section 9.3.8), its numbers with them."""
+    if abort.source == SERVICE_USER:
+        return f"by the service-user ({abort.source}/{abort.reason})"
+    who = "the service-provider" if abort.source == SERVICE_PROVIDER else "an unknown source"
+    reason = _ABORT_REASONS.get(abort.reason, "unknown reason")
+    return f"by {who}: {reason} ({abort.source}/{abort.reason})"
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """Return a peer's text, cut, and with everything but printable ASCII escaped."""
+    if len(text) > longest:
+        text = text[:longest] + "..."
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def describe_uid(uid: str) -> str:
+    """
+    Return a UID with its name, where pydicom knows one.
+
+    The first call imports pydicom, which takes some 0.2 s: a server does that before it serves.
+    """
+    from pydicom.config import IGNORE
+    from pydicom.uid import UID
+
+    name = UID(uid, IGNORE).name
+    return printable(uid) if name == uid else f"{name} ({uid})"
