@@ -27,9 +27,18 @@ class ProtocolError(PacsError):
 
 
 class UnrecognizedPDU(ProtocolError):
-    """The first byte is not the type of any PDU: the peer does not speak PS3.8 here."""
+    """
+    A byte that must be the type of a PDU is none: the peer does not speak PS3.8 here.
+
+    Args:
+        pdu_type: the byte.
+    """
 
     abort_reason: ClassVar[int] = 1
+
+    def __init__(self, pdu_type: int) -> None:
+        super().__init__(f"{pdu_type:02X}H is not the type of a PDU")
+        self.pdu_type = pdu_type
 
 
 class UnexpectedPDU(ProtocolError):

@@ -104,12 +104,6 @@ class AcceptorProtocol(Connection):
         self.acceptor.add_connection(self)
         super().connection_made()
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; the first one may be worth a word in the log."""
-        if not self.bytes_received:
-            self._log.note_first_byte(data[0])
-        super().data_received(data)
-
     def connection_lost(self, reason: Failure) -> None:
         """The place among the connections is free."""
         super().connection_lost(reason)

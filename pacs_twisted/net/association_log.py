@@ -39,23 +39,18 @@ class AssociationLog:
         peer: the peer's address, as text.
     """
 
-    __slots__ = ("_first_byte", "_no_answer_wanted", "called", "calling", "number", "peer")
+    __slots__ = ("_no_answer_wanted", "called", "calling", "number", "peer")
 
     def __init__(self, number: int, peer: str) -> None:
         self.number = number
         self.peer = peer
         self.calling = self.called = ""
-        self._first_byte: int | None = None
         self._no_answer_wanted = False
 
     def note_request(self, rq: AAssociateRQ) -> None:
         """Take over who speaks to whom."""
         self.calling = printable(rq.calling_ae_title)
         self.called = printable(rq.called_ae_title)
-
-    def note_first_byte(self, byte: int) -> None:
-        """Keep what may tell which protocol a stray client speaks."""
-        self._first_byte = byte
 
     def accepted(self, rq: AAssociateRQ, ac: AAssociateAC) -> None:
         """The association is established."""
@@ -175,17 +170,19 @@ class AssociationLog:
             case AAbort():
                 return f" {describe_abort(cause)}"
             case UnrecognizedPDU():
-                return f": {cause}{self._guess()}"
+                return f": {cause}{_guess(cause.pdu_type)}"
             case None:
                 return ""
         return f": {cause}"
 
-    def _guess(self) -> str:
-        if self._first_byte == _TLS_HANDSHAKE:
-            return ", perhaps a TLS client on a port without TLS"
-        if self._first_byte is not None and chr(self._first_byte).isalpha():
-            return ", perhaps a client of HTTP or another text protocol"
-        return ""
+
+def _guess(byte: int) -> str:
+    """Return what a stray client may be, by its first byte."""
+    if byte == _TLS_HANDSHAKE:
+        return ", perhaps a TLS client on a port without TLS"
+    if chr(byte).isascii() and chr(byte).isalpha():
+        return ", perhaps a client of HTTP or another text protocol"
+    return ""
 
 
 def _numbers(ending: Ending) -> dict[str, int | str]:

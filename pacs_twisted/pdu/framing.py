@@ -120,7 +120,7 @@ class PDUReader:
             return None
         pdu_type = self._view[self._offset]
         if pdu_type not in _TYPES:
-            raise UnrecognizedPDU(f"{pdu_type:02X}H is not the type of a PDU")
+            raise UnrecognizedPDU(pdu_type)
         if available < HEADER.size:
             return None
         length = HEADER.unpack_from(self._view, self._offset)[1]
