@@ -392,7 +392,7 @@ class ReasonTests(SynchronousTestCase):
 
     errors: tuple[tuple[ProtocolError, int], ...] = (
         (ProtocolError("internal"), 0),
-        (UnrecognizedPDU("type"), 1),
+        (UnrecognizedPDU(0x47), 1),
         (UnexpectedPDU("state"), 2),
         (InvalidPDU("length"), 6),
     )
