@@ -73,6 +73,7 @@ class AcceptorProtocol(Connection):
         self._log = AssociationLog(number, peer_text(address))
         self._echoed = False
         self._release_wanted = False
+        self._judgement: Deferred[Any] | None = None  # while the admission makes up its mind
         if factory.debug:
             self.association.add_observer(DebugLog(number))
 
@@ -140,10 +141,12 @@ class AcceptorProtocol(Connection):
             return
         if isawaitable(judgement) and not isinstance(judgement, Deferred):
             judgement = Deferred.fromCoroutine(_await(judgement))
-        judgement.addCallbacks(self._judged, self._judgement_failed)
-        judgement.addErrback(lambda failure: self._judgement_failed(failure))
+        self._judgement = judgement
+        judgement.addCallback(self._judged)
+        judgement.addErrback(self._judgement_failed)
 
     def _judged(self, judgement: AAssociateRJ | None) -> None:
+        self._judgement = None
         if self.association.state is not State.Sta3:
             return  # aborted, lost or timed out while the judgement was made
         if judgement is not None:
@@ -159,6 +162,9 @@ class AcceptorProtocol(Connection):
         self._begin(rq, ac)
 
     def _judgement_failed(self, failure: Failure) -> None:
+        self._judgement = None
+        if self.association.is_over:
+            return  # nobody waits for it any more: it was cancelled
         log.failure(
             "association {association}: the admission failed",
             failure,
@@ -251,6 +257,8 @@ class AcceptorProtocol(Connection):
         self.acceptor.give_place_back(self)
         if self.operations is not None:
             self.operations.abandon()
+        if self._judgement is not None:
+            self._judgement.cancel()
         self._log.ended(ending, self.association, self.bytes_received, self.outgoing.bytes_sent)
 
 
