@@ -393,6 +393,8 @@ class AcceptorService(service.Service):
             entity=self._make_entity(self.settings),
             admission=admission_policy(self.settings),
             timeouts=timeouts(self.settings),
+            idle_action=self.settings.idle_action,
+            reject_empty=self.settings.reject_empty,
         )
         self.factory.debug = self.settings.log_level == "debug"
         if self._set_log_level is not None:

@@ -370,6 +370,7 @@ class ServerSettings:
         Choice(("abort", "release")),
         "abort",
         "What ends an association that was silent for too long.",
+        reload=True,
     )
     pdu_timeout: float | None = _option(
         Seconds(),
@@ -407,6 +408,7 @@ class ServerSettings:
         False,
         "Reject an association (1/1/1) of which no presentation context can be accepted,"
         " instead of accepting it without any.",
+        reload=True,
     )
     log_level: str = _option(
         Choice(("debug", "info", "warn", "error", "critical")),

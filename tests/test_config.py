@@ -297,8 +297,6 @@ class DefinitionTests(SynchronousTestCase):
                 "max-unfinished",
                 "max-command",
                 "max-operations",
-                "idle-action",
-                "reject-empty",
                 "log-format",
             },
         )

@@ -71,6 +71,7 @@ class AcceptorProtocol(Connection):
         self.operations: Operations | None = None
         self._number = number
         self._log = AssociationLog(number, peer_text(address))
+        self._idle_action = factory.idle_action
         self._echoed = False
         self._release_wanted = False
         self._judgement: Deferred[Any] | None = None  # while the admission makes up its mind
@@ -246,7 +247,7 @@ class AcceptorProtocol(Connection):
 
     def idle_expired(self) -> None:
         """End an association on which nothing happens, as the administrator wants it."""
-        if self.acceptor.idle_action == "release":
+        if self._idle_action == "release":
             self.guard(self.association.release)
             self.wait_for_acse()
         else:

@@ -108,10 +108,10 @@ class AssociationLog:
         if not self._no_answer_wanted:
             self._no_answer_wanted = True
             log.warn(
-                "association {association}: {message} answers nothing; ignored, like any further",
+                "association {association}: {command} answers nothing; ignored, like any further",
                 association=self.number,
                 peer=self.peer,
-                message=type(message.command).__name__,
+                command=type(message.command).__name__,
                 event="unwanted-response",
             )
 
@@ -237,11 +237,11 @@ class DebugLog:
         if message_id is None:
             message_id = getattr(command, "message_id_being_responded_to", None)
         log.debug(
-            "association {association}: {message} {message_id} {direction} in context"
+            "association {association}: {command} {message_id} {direction} in context"
             " {context_id}{detail}",
             association=self._number,
             event="message",
-            message=type(command).__name__,
+            command=type(command).__name__,
             message_id=message_id,
             direction="sent" if sent else "received",
             context_id=message.context.context_id,

@@ -151,6 +151,8 @@ class AcceptorFactory(ServerFactory):
         entity: ApplicationEntity | None = None,
         admission: Admission | None = None,
         timeouts: Timeouts | None = None,
+        idle_action: IdleAction | None = None,
+        reject_empty: bool | None = None,
     ) -> None:
         """Change what new connections meet; those that exist keep their timers and services."""
         if entity is not None:
@@ -162,6 +164,10 @@ class AcceptorFactory(ServerFactory):
             if timeouts.artim != self.timeouts.artim:
                 self._artim_timers = None  # those that run keep theirs
             self.timeouts = timeouts
+        if idle_action is not None:
+            self.idle_action = idle_action
+        if reject_empty is not None:
+            self.reject_empty = reject_empty
 
     def drain(self) -> None:
         """Reject new associations with 2/3/1 from now on; those that exist go on."""

@@ -28,7 +28,7 @@ class Stopping:
 
     Args:
         clock: the reactor, or a virtual clock.
-        drain: how long associations have to end by themselves, in seconds.
+        drain: how long associations have to end by themselves, in seconds; 0 without end.
         factory: whose associations.
     """
 
@@ -47,12 +47,13 @@ class Stopping:
             connection.stop()
         if self._factory.association_count:
             log.info(
-                "stopping: {associations} associations have {seconds:g} s to end",
+                "stopping: {associations} associations have {time} to end",
                 associations=self._factory.association_count,
-                seconds=self._drain,
+                time=f"{self._drain:g} s" if self._drain else "all the time they need",
                 event="drain",
             )
-            self._deadline = self._clock.callLater(self._drain, self._abort)
+            if self._drain:
+                self._deadline = self._clock.callLater(self._drain, self._abort)
         self.look()
 
     def wait(self) -> Deferred[None]:
