@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 
 from pacs_twisted.admission import parse_address
@@ -111,6 +112,19 @@ class AcceptorProtocol(Connection):
         super().connection_lost(reason)
         self.acceptor.remove_connection(self)
 
+    def _learn_peer(self) -> None:
+        """
+        Note who the peer really is.
+
+        Behind a balancer that speaks the PROXY protocol its address is known only when bytes have
+        come; Twisted wraps the transport then.
+        """
+        transport: Any = self.transport
+        if isinstance(transport, ProtocolWrapper):
+            address = transport.getPeer()
+            self.address = parse_address(getattr(address, "host", None))
+            self._log.peer = peer_text(address)
+
     def held_changed(self, held: int) -> None:
         """The factory watches the sum."""
         self.acceptor.note_held(self, held)
@@ -122,6 +136,7 @@ class AcceptorProtocol(Connection):
 
     def _artim_expired(self) -> None:
         if self.association.state is State.Sta2:
+            self._learn_peer()
             self._log.no_request(self.timeouts.artim)
         super()._artim_expired()
 
@@ -129,6 +144,7 @@ class AcceptorProtocol(Connection):
 
     def associate_requested(self, rq: AAssociateRQ) -> None:
         """A place is taken from here on; it is given back when the association is over."""
+        self._learn_peer()
         self._log.note_request(rq)
         self.wait_for_acse()
         factory = self.acceptor
@@ -256,6 +272,8 @@ class AcceptorProtocol(Connection):
     def association_ended(self, ending: Ending) -> None:
         """Give the place back and say how it ended."""
         self.acceptor.give_place_back(self)
+        if self.association.request is None:
+            self._learn_peer()
         if self.operations is not None:
             self.operations.abandon()
         if self._judgement is not None:
