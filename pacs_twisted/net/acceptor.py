@@ -65,6 +65,18 @@ class LiveAssociation:
 class AcceptorProtocol(Connection):
     """One connection of a peer that asks for an association."""
 
+    __slots__ = (
+        "_echoed",
+        "_idle_action",
+        "_judgement",
+        "_log",
+        "_number",
+        "_release_wanted",
+        "acceptor",
+        "address",
+        "operations",
+    )
+
     def __init__(self, factory: AcceptorFactory, number: int, address: IAddress | None) -> None:
         super().__init__(factory.clock, factory.artim_timers, factory.timeouts, factory.bounds)
         self.acceptor = factory

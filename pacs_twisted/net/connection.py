@@ -55,6 +55,29 @@ class Connection(Protocol):
         requestor: whether we ask for the association.
     """
 
+    __slots__ = (
+        "_acse_since",
+        "_artim",
+        "_closing",
+        "_discarded",
+        "_drop_call",
+        "_held",
+        "_large_reads",
+        "_last_pdu",
+        "_pdu_bytes",
+        "_pdu_since",
+        "_pdus",
+        "_reading_paused",
+        "_seconds",
+        "_watchdog",
+        "association",
+        "bytes_received",
+        "clock",
+        "outgoing",
+        "since",
+        "timeouts",
+    )
+
     outgoing: Outgoing
 
     def __init__(

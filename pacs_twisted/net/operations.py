@@ -7,7 +7,6 @@ which they came, and nothing more is read while many wait.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from inspect import iscoroutine
 from typing import Any, Protocol
@@ -91,7 +90,7 @@ class Operations:
         self._clock = clock
         self._at_a_time = at_a_time
         self._running: dict[int, _Operation] = {}
-        self._waiting: deque[Message] = deque()
+        self._waiting: list[Message] = []  # few at most, and mostly none
         self._full = False
         self._failed = False
 
@@ -187,7 +186,7 @@ class Operations:
 
     def _go_on(self) -> None:
         while self._waiting and not (self._at_a_time and len(self._running) >= self._at_a_time):
-            self._serve(self._waiting.popleft())
+            self._serve(self._waiting.pop(0))
         if self._full and len(self._waiting) < _MOST_WAITING // 2:
             self._full = False
             self._connection.resume()

@@ -31,6 +31,7 @@ _TYPES = frozenset({*_DECODERS, _P_DATA_TF})
 _PDV_HEADER = Struct(">LBB")  # length of what follows, context ID, message control header
 _MINIMUM_PDV_LENGTH = 2  # context ID and control header
 _MINIMUM_P_DATA_LENGTH = _PDV_HEADER.size
+_NOTHING = memoryview(b"")
 
 MAXIMUM_LENGTH = 131072
 """The longest P-DATA-TF that we take unless told otherwise, in bytes of its PDU-length field."""
@@ -76,7 +77,7 @@ class PDUReader:
         self.maximum_length = maximum_length
         self.maximum_associate_length = maximum_associate_length
         self.completed = 0
-        self._view = memoryview(b"")
+        self._view = _NOTHING
         self._offset = self._end = 0
         self._body: bytearray | None = None
         self._body_type = 0
@@ -111,13 +112,14 @@ class PDUReader:
             UnrecognizedPDU: a byte that must be a type is none.
             InvalidPDU: a length or a content is wrong.
         """
+        available = self._end - self._offset
+        if not available:
+            self._view = _NOTHING  # an idle connection keeps no chunk alive
+            return None
         if self._pdu_left:
             return self._read_run()
         if self._body is not None:
             return self._collect_body()
-        available = self._end - self._offset
-        if not available:
-            return None
         pdu_type = self._view[self._offset]
         if pdu_type not in _TYPES:
             raise UnrecognizedPDU(pdu_type)
@@ -187,7 +189,7 @@ class PDUReader:
                         self._check_length(pdu_type, length)
                         offset += HEADER.size
                         pdu_left = length
-                    if end - offset < _PDV_HEADER.size and pdu_left >= _PDV_HEADER.size:
+                    if end - offset < _PDV_HEADER.size:
                         break
                     length = self._check_pdv(view, offset, pdu_left)
                     offset += _PDV_HEADER.size
@@ -219,13 +221,13 @@ class PDUReader:
 
     def _check_pdv(self, view: memoryview, offset: int, pdu_left: int) -> int:
         """Read the header of a PDV and return its length."""
-        if pdu_left < _PDV_HEADER.size:
-            raise InvalidPDU(f"{pdu_left} bytes left over at the end of a P-DATA-TF")
         length, context_id, control = _PDV_HEADER.unpack_from(view, offset)
         if not _MINIMUM_PDV_LENGTH <= length <= pdu_left - 4:
             raise InvalidPDU(
                 f"presentation data value of {length} bytes in {pdu_left - 4} of its PDU"
             )
+        if 0 < pdu_left - 4 - length < _PDV_HEADER.size:
+            raise InvalidPDU(f"{pdu_left - 4 - length} bytes left over at the end of a P-DATA-TF")
         if context_id % 2 == 0:
             raise InvalidPDU(f"presentation context ID {context_id} is not odd")
         self._context_id, self._control = context_id, control

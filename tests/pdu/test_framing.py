@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -164,7 +165,6 @@ class WrongBytesTests(SynchronousTestCase):
         for name, stream in (
             ("length of the next value", bytes_of.p_data_tf(good, bytes_of.pdv(1, 1, b"", 99))),
             ("context of the next value", bytes_of.p_data_tf(good, bytes_of.pdv(2, 1, b""))),
-            ("leftover", bytes_of.p_data_tf(good, b"\0")),
             ("length of the next PDU", bytes_of.p_data_tf(good) + b"\x04\0\xff\xff\xff\xff"),
             ("type of the next PDU", bytes_of.p_data_tf(good) + b"\x08"),
             ("length of a release", bytes_of.p_data_tf(good) + b"\x05\0\0\0\0\x05"),
@@ -172,6 +172,27 @@ class WrongBytesTests(SynchronousTestCase):
             reading = read([stream])
             self.assertEqual(reading.found, expected, name)
             self.assertIsInstance(reading.error, ProtocolError, name)
+
+    def test_leftover_bytes_are_seen_at_the_value_before_them(self) -> None:
+        """Bytes that are too few for a further value are wrong as soon as that can be known."""
+        reading = read([bytes_of.p_data_tf(bytes_of.pdv(1, 3, b"good"), b"\0\0")])
+        self.assertEqual(reading.found, [])
+        self.assertIsInstance(reading.error, ProtocolError)
+
+    def test_an_idle_reader_keeps_no_chunk(self) -> None:
+        """What was taken is let go, so that an idle connection does not hold its last read."""
+
+        class Chunk(bytearray):
+            """Bytes that can be referred to weakly."""
+
+        chunk = Chunk(bytes_of.p_data_tf(bytes_of.pdv(1, 3, b"good")))
+        alive = weakref.ref(chunk)
+        reader = PDUReader()
+        reader.feed(chunk)
+        while reader.next_pdu() is not None:
+            pass
+        del chunk
+        self.assertIsNone(alive())
 
     def test_an_error_is_raised_again(self) -> None:
         """A stream that is lost stays lost: the next call finds the same error."""
