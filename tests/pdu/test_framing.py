@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import weakref
+from typing import cast
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -76,7 +77,7 @@ class StreamTests(SynchronousTestCase):
         """A chunk that is fed before the one before it was gone through is not lost."""
         reader = PDUReader()
         for chunk in chunked(MIXED, 7):
-            reader.feed(chunk)
+            reader.feed(cast(bytes, chunk))
         self.assertEqual(read([b""], reader), read([MIXED]))
 
     def test_completed_counts_whole_pdus(self) -> None:
@@ -188,7 +189,7 @@ class WrongBytesTests(SynchronousTestCase):
         chunk = Chunk(bytes_of.p_data_tf(bytes_of.pdv(1, 3, b"good")))
         alive = weakref.ref(chunk)
         reader = PDUReader()
-        reader.feed(chunk)
+        reader.feed(cast(bytes, chunk))
         while reader.next_pdu() is not None:
             pass
         del chunk
@@ -296,7 +297,7 @@ def allocated(reader: PDUReader, chunks: list[bytes]) -> tuple[int, list[PDU]]:
         for chunk in chunks:
             before, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
-            reader.feed(chunk)
+            reader.feed(cast(bytes, chunk))
             while (pdu := reader.next_pdu()) is not None:
                 pdus.append(pdu)
             _, peak = tracemalloc.get_traced_memory()
