@@ -77,7 +77,7 @@ class StreamTests(SynchronousTestCase):
         """A chunk that is fed before the one before it was gone through is not lost."""
         reader = PDUReader()
         for chunk in chunked(MIXED, 7):
-            reader.feed(cast(bytes, chunk))
+            reader.feed(chunk)
         self.assertEqual(read([b""], reader), read([MIXED]))
 
     def test_completed_counts_whole_pdus(self) -> None:
@@ -297,7 +297,7 @@ def allocated(reader: PDUReader, chunks: list[bytes]) -> tuple[int, list[PDU]]:
         for chunk in chunks:
             before, _ = tracemalloc.get_traced_memory()
             tracemalloc.reset_peak()
-            reader.feed(cast(bytes, chunk))
+            reader.feed(chunk)
             while (pdu := reader.next_pdu()) is not None:
                 pdus.append(pdu)
             _, peak = tracemalloc.get_traced_memory()
