@@ -36,6 +36,7 @@ Network = IPv4Network | IPv6Network
 
 _LONGEST_TITLE = 16
 _ANY = "*"
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def check_ae_title(title: str) -> str:
@@ -78,6 +79,20 @@ def parse_address(host: str | None) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def parse_network(text: str) -> Network:
+    """
+    Return a network; one of IPv4 addresses that IPv6 carries (::ffff:10.0.0.0/104) is the IPv4 one.
+
+    Raises:
+        ValueError: with a text that says what is wrong.
+    """
+    network = ip_network(text)
+    if not isinstance(network, IPv6Network) or not network.subnet_of(_MAPPED):
+        return network
+    carried = int(network.network_address) & 0xFFFFFFFF
+    return IPv4Network((carried, network.prefixlen - _MAPPED.prefixlen))
+
+
 @attrs.frozen
 class PermittedPeer:
     """
@@ -107,7 +122,7 @@ class PermittedPeer:
             raise ValueError(f"{text!r} names no network after its @")
         return cls(
             None if title == _ANY else check_ae_title(title),
-            ip_network(network) if network else None,
+            parse_network(network) if network else None,
         )
 
     def __str__(self) -> str:
