@@ -25,7 +25,7 @@ settings.register_profile(
 settings.register_profile(
     "long",
     deadline=None,
-    max_examples=5_000,
+    max_examples=1_000,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
