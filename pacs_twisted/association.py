@@ -505,10 +505,10 @@ class Association:
                 case AReleaseRP():
                     if self._respond_when_confirmed and self._core.state is State.Sta12:
                         self._do("a_release_response", AReleaseRP())
+        if self._core.state is State.Sta1:
+            self._deaf = True  # also when Sta13, where it was over already, has led to it
         if self._core.state in _OVER and not self._over:
             self._over = True
-            if self._core.state is State.Sta1:
-                self._deaf = True
             if self._messages is not None:
                 self._messages.abandon()
             self._user.association_ended(notes.ending or _untold_ending(cause))
