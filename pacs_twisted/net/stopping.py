@@ -47,9 +47,9 @@ class Stopping:
             connection.stop()
         if self._factory.association_count:
             log.info(
-                "stopping: {associations} associations have {time} to end",
+                "stopping: {associations} associations have {patience} to end",
                 associations=self._factory.association_count,
-                time=f"{self._drain:g} s" if self._drain else "all the time they need",
+                patience=f"{self._drain:g} s" if self._drain else "all the time they need",
                 event="drain",
             )
             if self._drain:

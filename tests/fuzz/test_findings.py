@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from random import Random
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fuzz.memory import LogWatch, Server, play
+from tests.fuzz.memory import LogWatch, Peer, Server, Wire, play
 from tests.fuzz.mutations import Ending, Stream
 from tests.raw_peer import A_ABORT, A_ASSOCIATE_RQ, A_RELEASE_RP, C_ECHO_RQ
 
 
 class Findings(SynchronousTestCase):
+    def test_stop_is_logged_by_older_observers(self) -> None:
+        """
+        Twisted's older observers, twistd's `--logfile` among them, can log a server's stop.
+
+        They take a field `time` for their own and fail when it is no number.
+        """
+        server = Server("plain")
+        peer = Peer(server.factory, Stream(0, (A_ASSOCIATE_RQ,), Ending.SILENT, (), 0), Wire("", 0))
+        peer.go_on()
+        with capturedLogs() as events:
+            server.shut_down()
+        (event,) = [event for event in events if event.get("event") == "drain"]
+        self.assertIsInstance(event.get("time", 0.0), float)
+
     def _survives(self, *chunks: bytes, server: str = "plain") -> None:
         """The server sees this peer out, and answers an honest one."""
         script = Stream(0, chunks, Ending.SILENT, (), None)
