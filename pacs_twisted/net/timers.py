@@ -12,8 +12,11 @@ from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from pacs_twisted.errors import PacsError
+
+log = Logger(namespace="pacs_twisted.net")
 
 
 class TimedOut(PacsError):
@@ -69,6 +72,7 @@ class ArtimTimers:
         self._seconds = seconds
         self._deadlines: dict[Artim, float] = {}  # in the order in which they run out
         self._call: IDelayedCall | None = None
+        self._closed = False
 
     def timer(self, expired: Callable[[], None]) -> Artim:
         """Return a timer for one connection, which calls `expired` when it has run out."""
@@ -84,15 +88,18 @@ class ArtimTimers:
             self._call = self._clock.callLater(self._seconds, self._look)
 
     def stop(self, timer: Artim) -> None:
-        """Stop a timer if it runs; the delayed call stays and finds nothing."""
+        """Stop a timer if it runs; the delayed call stays and finds nothing, until `close`."""
         self._deadlines.pop(timer, None)
+        if self._closed:
+            self.close()
 
     def is_running(self, timer: Artim) -> bool:
         """Whether a timer runs."""
         return timer in self._deadlines
 
     def close(self) -> None:
-        """Give the delayed call back when no connection is left."""
+        """Give the delayed call back, as soon as no timer runs any more."""
+        self._closed = True
         if self._call is not None and not self._deadlines:
             self._call.cancel()
             self._call = None
@@ -106,7 +113,10 @@ class ArtimTimers:
             # One may have stopped or restarted another by now.
             if self._deadlines.get(timer) == deadline:
                 del self._deadlines[timer]
-                timer.expired()
+                try:
+                    timer.expired()
+                except Exception:
+                    log.failure("error at the end of an ARTIM timer", event="internal-error")
         first = next(iter(self._deadlines.values()), None)
         if first is not None and self._call is None:
             self._call = self._clock.callLater(max(0.0, first - now), self._look)
@@ -144,17 +154,20 @@ class Watchdog:
         look: does what is due and returns the time of the next look, or None for no next one.
     """
 
-    __slots__ = ("_call", "_clock", "_due", "_look")
+    __slots__ = ("_call", "_clock", "_due", "_look", "_stopped")
 
     def __init__(self, clock: IReactorTime, look: Callable[[float], float | None]) -> None:
         self._clock = clock
         self._look = look
         self._call: IDelayedCall | None = None
         self._due = 0.0
+        self._stopped = False
 
     def look_by(self, due: float) -> None:
         """Look at this time at the latest."""
         call: Any = self._call
+        if self._stopped:
+            return
         if call is None:
             self._schedule(due)
         elif due < self._due:
@@ -162,7 +175,8 @@ class Watchdog:
             call.reset(max(0.0, due - self._clock.seconds()))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, ever."""
+        self._stopped = True
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
