@@ -24,7 +24,7 @@ from pacs_twisted.net.operations import Operations
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.services import Requestor
 from pacs_twisted.upper_layer.actions import State
-from pacs_twisted.upper_layer.negotiation import NO_REASON, TEMPORARY_CONGESTION, accept
+from pacs_twisted.upper_layer.negotiation import NO_REASON, TEMPORARY_CONGESTION
 
 if TYPE_CHECKING:
     from pacs_twisted.net.server import AcceptorFactory
@@ -184,7 +184,7 @@ class AcceptorProtocol(Connection):
         rq = self.association.request
         if rq is None:
             return
-        ac = accept(rq, self.acceptor.offer)
+        ac = self.acceptor.offer.answer(rq)
         if self.acceptor.reject_empty and not any(result.accepted for result in ac.context_results):
             self.association.reject(NO_REASON)
             return

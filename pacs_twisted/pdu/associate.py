@@ -7,6 +7,7 @@ makes a duty of the service-user, such as judging the titles, is not done here.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Self
 
@@ -22,6 +23,9 @@ _FIXED = Struct(">H2x64s")  # protocol version, reserved, titles and reserved by
 _REJECT = Struct(">xBBB")  # reserved, result, source, reason
 _CONTEXT_ID = Struct(">Bxxx")
 _CONTEXT_RESULT = Struct(">BxBx")  # context ID, reserved, result, reserved
+
+_LONGEST_REMEMBERED = 2048  # bytes of a body
+_USER_IDENTITY = b"\x58"  # its sub-item's type: where it stands a secret may stand, never kept
 
 _TITLE_LENGTH = 16
 _RESERVED = bytes(32)
@@ -227,7 +231,7 @@ def _check_unique(contexts: tuple[ProposedContext, ...] | tuple[ContextResult, .
         raise InvalidPDU("a presentation context ID stands twice")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class AAssociateRQ:
     """
     A-ASSOCIATE-RQ: the requestor asks for an association (PS3.8 section 9.3.2).
@@ -253,7 +257,7 @@ class AAssociateRQ:
     application_context: str = APPLICATION_CONTEXT
     protocol_version: int = PROTOCOL_VERSION
 
-    title_bytes: bytes = attrs.field(init=False, eq=False, repr=False)
+    title_bytes: bytes = attrs.field(init=False, repr=False)
     """The 64 bytes that an A-ASSOCIATE-AC echoes: both titles as they travel, reserved bytes."""
 
     @title_bytes.default
@@ -278,7 +282,7 @@ class AAssociateRQ:
         )
 
     @classmethod
-    def decode(cls, body: memoryview) -> Self:
+    def decode(cls, body: memoryview) -> AAssociateRQ:
         """
         Read the PDU from its body, the bytes after the header.
 
@@ -286,6 +290,13 @@ class AAssociateRQ:
             InvalidPDU: a length is wrong, a UID is not ASCII, a context ID is even or stands
                 twice, or there is no presentation context.
         """
+        # Peers ask again and again in the same words, and the value is frozen: one serves them all.
+        if len(body) <= _LONGEST_REMEMBERED and _USER_IDENTITY not in bytes(body):
+            return _remember_request(bytes(body))
+        return cls._decode(body)
+
+    @classmethod
+    def _decode(cls, body: memoryview) -> AAssociateRQ:
         read = _Body.read(body, _Item.PROPOSED_CONTEXT)
         contexts = tuple(map(ProposedContext.decode, read.contexts))
         if not contexts:
@@ -301,6 +312,11 @@ class AAssociateRQ:
         )
         object.__setattr__(request, "title_bytes", read.title_bytes)
         return request
+
+
+@lru_cache(maxsize=64)
+def _remember_request(body: bytes) -> AAssociateRQ:
+    return AAssociateRQ._decode(memoryview(body))
 
 
 @attrs.frozen

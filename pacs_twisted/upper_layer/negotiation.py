@@ -7,6 +7,7 @@ Pure functions from what was proposed and what is supported to what is accepted.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -159,7 +160,7 @@ def negotiate_window(
     )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Offer:
     """
     What an acceptor brings to the negotiation.
@@ -179,6 +180,17 @@ class Offer:
     maximum_length: int
     maximum_operations: int = 1
     reversible: Collection[str] = ()
+
+    _answers: WeakKeyDictionary[AAssociateRQ, AAssociateAC] = attrs.field(
+        factory=WeakKeyDictionary, init=False, repr=False
+    )
+
+    def answer(self, rq: AAssociateRQ) -> AAssociateAC:
+        """Return the A-ASSOCIATE-AC for a request, the same one as long as the request is kept."""
+        ac = self._answers.get(rq)
+        if ac is None:
+            ac = self._answers[rq] = accept(rq, self)
+        return ac
 
 
 def accept(rq: AAssociateRQ, offer: Offer) -> AAssociateAC:
