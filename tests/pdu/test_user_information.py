@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 from struct import pack
+from weakref import ref
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -273,6 +274,15 @@ class SecretTests(SynchronousTestCase):
                 for text in (repr(value), str(value), f"{value}"):
                     for secret in ("radiologist", "swordfish", "ticket"):
                         self.assertNotIn(secret, text)
+
+    @requirement("E18")
+    def test_identity_is_not_kept(self) -> None:
+        """Nothing remembers an identity longer than its request lives."""
+        request = read_pdu(associate_rq(user_information=item(0x50, IDENTITY)))
+        assert isinstance(request, AAssociateRQ)
+        alive = ref(request)
+        del request
+        self.assertIsNone(alive())
 
     @requirement("E18")
     def test_identity_is_not_in_errors(self) -> None:

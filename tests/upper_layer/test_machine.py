@@ -610,6 +610,17 @@ class ReleaseTests(SynchronousTestCase):
         pair.carry()
         self.assertEqual(pair.states, ("Sta1", "Sta1"))
 
+    @requirement("A2")
+    def test_who_speaks_first(self) -> None:
+        """A requestor sends its request upon the connection, an acceptor waits for it."""
+        requestor = Machine("requestor", "Evt1 Evt2")
+        self.assertEqual(
+            requestor.recorder.calls,
+            [("connect", None), ("send", bytes_of.A_ASSOCIATE_RQ.octets)],
+        )
+        acceptor = Machine("acceptor", "Evt5")
+        self.assertEqual(acceptor.recorder.calls, [("start ARTIM", None)])
+
     @requirement("A3")
     def test_silent_peer(self) -> None:
         """ARTIM starts with the connection; when it runs out, that is closed and nothing sent."""
