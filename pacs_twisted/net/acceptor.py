@@ -4,6 +4,7 @@ The acceptor's end of one connection: it lets a peer in, serves its requests and
 
 from __future__ import annotations
 
+import os
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.services import Requestor
 from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import NO_REASON, TEMPORARY_CONGESTION
+from pacs_twisted.wording import printable
 
 if TYPE_CHECKING:
     from pacs_twisted.net.server import AcceptorFactory
@@ -123,6 +125,11 @@ class AcceptorProtocol(Connection):
         """The place among the connections is free."""
         super().connection_lost(reason)
         self.acceptor.remove_connection(self)
+
+    def give_back(self) -> None:
+        """Nobody waits for answers any more."""
+        if self.operations is not None:
+            self.operations.abandon()
 
     def _learn_peer(self) -> None:
         """
@@ -302,6 +309,6 @@ def peer_text(address: IAddress | None) -> str:
     """Return a peer's address and port, or the path of a UNIX socket, for logs."""
     host = getattr(address, "host", None)
     if host is None:
-        return str(getattr(address, "name", None) or "local")
+        return printable(os.fsdecode(getattr(address, "name", None) or "local"))
     port = getattr(address, "port", 0)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

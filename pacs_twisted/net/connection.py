@@ -58,7 +58,6 @@ class Connection(Protocol):
     __slots__ = (
         "_acse_since",
         "_artim",
-        "_closing",
         "_discarded",
         "_drop_call",
         "_held",
@@ -106,7 +105,6 @@ class Connection(Protocol):
         self._held = 0  # bytes of an unfinished PDU that are kept
         self._reading_paused = 0
         self._discarded = 0
-        self._closing = False
         self._drop_call: Any = None
         self._large_reads = True
 
@@ -167,14 +165,18 @@ class Connection(Protocol):
 
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
+        if reason.check(ConnectionDone) is None and not self.association.is_over:
+            self.note_loss(reason)
+        self.guard(self.association.connection_lost)
+        self.guard(self.give_back)
+        self._artim.stop()
         self._watchdog.stop()
         if self._drop_call is not None:
             self._drop_call.cancel()
             self._drop_call = None
-        if reason.check(ConnectionDone) is None and not self.association.is_over:
-            self.note_loss(reason)
-        self.guard(self.association.connection_lost)
-        self._artim.stop()
+
+    def give_back(self) -> None:
+        """Give back what was taken, even if `association_ended` was never reached."""
 
     def guard(self, call: Any, *arguments: Any) -> None:
         """Call something and contain its failure, which is an error of ours."""
@@ -220,7 +222,6 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Close when everything is sent; a peer that does not let us is dropped."""
-        self._closing = True
         self.outgoing.close()
         self._drop_later()
 

@@ -137,6 +137,7 @@ class AcceptorFactory(ServerFactory):
         """Twisted: the first port opens. What takes long is done before anybody is served."""
         import pydicom.uid  # noqa: F401
 
+        self._replace_artim_timers()
         self.draining = False
         self._stopping = None
 
@@ -144,6 +145,12 @@ class AcceptorFactory(ServerFactory):
         """Twisted: the last port has closed. Associations that run go on; see `shut_down`."""
         if self._artim_timers is not None:
             self._artim_timers.close()
+
+    def _replace_artim_timers(self) -> None:
+        """Let new connections have new timers; those that run keep theirs."""
+        if self._artim_timers is not None:
+            self._artim_timers.close()
+            self._artim_timers = None
 
     def reconfigure(
         self,
@@ -162,7 +169,7 @@ class AcceptorFactory(ServerFactory):
             self.admission = admission
         if timeouts is not None:
             if timeouts.artim != self.timeouts.artim:
-                self._artim_timers = None  # those that run keep theirs
+                self._replace_artim_timers()
             self.timeouts = timeouts
         if idle_action is not None:
             self.idle_action = idle_action
@@ -244,8 +251,7 @@ class AcceptorFactory(ServerFactory):
         """A connection is gone."""
         self._connections.pop(connection, None)
         self._held_in_all -= self._held.pop(connection, 0)
-        if self._stopping is not None:
-            self._stopping.look()
+        self.give_place_back(connection)  # if an error has kept it until now
 
     def note_held(self, connection: AcceptorProtocol, held: int) -> None:
         """A connection keeps so many bytes of an unfinished PDU; too much ends the oldest."""
