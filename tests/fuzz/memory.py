@@ -37,7 +37,7 @@ from tests.raw_peer import A_ASSOCIATE_RQ, A_RELEASE_RP, A_RELEASE_RQ, C_ECHO_RQ
 _PATIENCE: Final = 200.0
 """Virtual seconds after its last byte in which a connection must be over: all timers in a row."""
 
-_BUFFER: Final = 2000  # bytes that a transport keeps before it says that it is full
+_BUFFER: Final = 150  # bytes that a transport keeps before it says that it is full
 _COLLECT_EVERY: Final = 500  # rounds
 _MOST_TOLD: Final = 8000  # characters of a stream in a finding
 _PROMPT: Final = 20.0  # seconds: a peer that needs no more is not disturbed by any timer
@@ -454,6 +454,7 @@ def _meet(server: Server, scripts: tuple[Stream, ...], rng: Random) -> list[Peer
     peers: list[Peer] = []
     waiting = list(scripts)
     stops = len(scripts) > 1 and rng.random() < 0.05  # all have their say before
+    factory = server.factory
     while waiting or any(peer.may_go_on for peer in peers):
         ready = [peer for peer in peers if peer.may_go_on]
         if waiting and (not ready or rng.random() < 0.3):
@@ -467,11 +468,16 @@ def _meet(server: Server, scripts: tuple[Stream, ...], rng: Random) -> list[Peer
             rng.choice(ready).go_on()
         if rng.random() < 0.05:
             _pass(clock, peers, rng.choice((0.1, 1.0, 4.0)))
+        if rng.random() < 0.01 and len(scripts) > 1 and server.kind != "plain":
+            # An administrator at work.
+            factory.draining = not factory.draining
+            factory.reconfigure(entity=factory.entity, timeouts=factory.timeouts)
         if rng.random() < 0.02:
             for peer in peers:
                 if not peer.is_over:
                     peer.wire.relieve()
                     peer.look()
+    factory.undrain()
     _end(server, peers, stops)
     return peers
 
