@@ -1,0 +1,1 @@
+"""Small programs that each print one number; README.md says how to read them."""
