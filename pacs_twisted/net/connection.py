@@ -167,6 +167,7 @@ class Connection(Protocol):
         """The connection is gone: give everything back."""
         if reason.check(ConnectionDone) is None and not self.association.is_over:
             self.note_loss(reason)
+        self.outgoing.lost()
         self.guard(self.association.connection_lost)
         self.guard(self.give_back)
         self._artim.stop()

@@ -64,6 +64,9 @@ class Outgoing:
         if not self.waiting:
             self._finish()
 
+    def lost(self) -> None:
+        """The connection is gone: what is written from now on goes nowhere, like what waits."""
+
     def _begin_waiting(self) -> None:
         self.waiting = True
         self.progress = self._clock()
@@ -148,6 +151,12 @@ class ImmediateOutgoing(Outgoing):
         self._registering = False
         self._write_piece()
         self._begin_waiting()
+
+    def lost(self) -> None:
+        """The socket is gone, and must not be asked any more."""
+        self._pieces.clear()
+        self.waiting = False
+        self._write_some = len
 
     def resumeProducing(self) -> None:
         """Twisted: the transport has sent all that it had."""
