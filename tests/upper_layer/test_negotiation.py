@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from weakref import ref
 
 import attrs
 from hypothesis import given
@@ -486,6 +487,41 @@ class AcceptTests(SynchronousTestCase):
         for uid in ours:
             self.assertRegex(uid, re.compile(rf"^{component}(\.{component})+$"))
             self.assertLessEqual(len(uid), 64)
+
+
+class AnswerTests(SynchronousTestCase):
+    """An offer answers the same request by the same accept, without negotiating again."""
+
+    def test_the_same_answer(self) -> None:
+        """It is what the negotiation says, once for all equal requests."""
+        rq = request(ProposedContext(1, CT, (IMPLICIT,)))
+        answer = OFFER.answer(rq)
+        self.assertEqual(answer, accept(rq, OFFER))
+        self.assertIs(OFFER.answer(attrs.evolve(rq)), answer)
+
+    @requirement("C5")
+    def test_another_echo(self) -> None:
+        """A request that differs in a reserved byte only has its own echo."""
+        for last in (b"\0", b"\1"):
+            rq = read_pdu(bytes_of.associate_rq(titles=bytes_of.TITLES[:63] + last))
+            assert isinstance(rq, AAssociateRQ)
+            self.assertEqual(OFFER.answer(rq).title_bytes[63:], last)
+
+    def test_another_offer(self) -> None:
+        """Two offers do not share their answers."""
+        rq = request()
+        other = attrs.evolve(OFFER, maximum_length=4096)
+        self.assertEqual(OFFER.answer(rq).user_information.maximum_length_received, 131072)
+        self.assertEqual(other.answer(rq).user_information.maximum_length_received, 4096)
+
+    @requirement("E18")
+    def test_nothing_is_kept(self) -> None:
+        """An answer does not keep the request alive, nor what is in it."""
+        rq = request(user_identity=UserIdentity(2, b"who", b"passcode"))
+        OFFER.answer(rq)
+        alive = ref(rq)
+        del rq
+        self.assertIsNone(alive())
 
 
 class AcceptedContextTests(SynchronousTestCase):
