@@ -8,7 +8,7 @@ which they came, and nothing more is read while many wait.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import iscoroutine
+from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol
 
 import attrs
@@ -40,6 +40,9 @@ class Answering(Protocol):
 
     def operations_ended(self) -> None:
         """Nothing is being served and nothing waits."""
+
+    def guard(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call something whose failure is an error of ours."""
 
 
 @attrs.define(eq=False)
@@ -124,7 +127,7 @@ class Operations:
         for operation in list(self._running.values()):
             if operation.since <= since:
                 self._answer(operation, Status.PROCESSING_FAILURE)
-                _cancel_deferred(operation)
+                self._cancel_deferred(operation)
         self._go_on()
 
     def abandon(self) -> None:
@@ -132,8 +135,11 @@ class Operations:
         self._waiting.clear()
         running, self._running = self._running, {}
         for operation in running.values():
-            operation.context.cancel()
-            _cancel_deferred(operation)
+            self._tell_cancelled(operation)
+            self._cancel_deferred(operation)
+        if self._full:  # else the peer's close would not be seen
+            self._full = False
+            self._connection.resume()
 
     def _is_duplicate(self, command: Command) -> bool:
         message_id = getattr(command, "message_id", None)
@@ -153,8 +159,8 @@ class Operations:
         context = RequestContext(self._requestor, presentation)
         try:
             result = handler(command, context)
-            if iscoroutine(result):
-                result = Deferred.fromCoroutine(result)
+            if not isinstance(result, (Status, Deferred)) and isawaitable(result):
+                result = Deferred.fromCoroutine(result if iscoroutine(result) else _await(result))
         except Exception:
             result = self._note_failure(Failure())
         if isinstance(result, Deferred):
@@ -169,8 +175,7 @@ class Operations:
         def done(status: Any) -> None:
             operation.deferred = None
             if self._running.get(request.message_id) is operation:
-                self._answer(operation, self._to_status(status))
-                self._go_on()
+                self._connection.guard(self._finish, operation, status)
 
         def fail(failure: Failure) -> Status:
             if self._running.get(request.message_id) is operation:
@@ -179,6 +184,10 @@ class Operations:
 
         result.addErrback(fail)
         result.addCallback(done)
+
+    def _finish(self, operation: _Operation, result: Any) -> None:
+        self._answer(operation, self._to_status(result))
+        self._go_on()
 
     def _answer(self, operation: _Operation, status: Status) -> None:
         del self._running[operation.request.message_id]
@@ -196,7 +205,25 @@ class Operations:
     def _cancel(self, message_id: int) -> None:
         operation = self._running.get(message_id)
         if operation is not None:
-            operation.context.cancel()
+            self._tell_cancelled(operation)
+
+    def _tell_cancelled(self, operation: _Operation) -> None:
+        """Tell all who watch, also when one of them fails."""
+        told = False
+        while not told:
+            try:
+                operation.context.cancel()
+                told = True
+            except Exception:
+                self._note_failure(Failure())
+
+    def _cancel_deferred(self, operation: _Operation) -> None:
+        deferred, operation.deferred = operation.deferred, None
+        if deferred is not None:
+            try:
+                deferred.cancel()
+            except Exception:
+                self._note_failure(Failure())
 
     def _to_status(self, result: Any) -> Status:
         if isinstance(result, Status):
@@ -218,7 +245,5 @@ class Operations:
         return Status.PROCESSING_FAILURE
 
 
-def _cancel_deferred(operation: _Operation) -> None:
-    deferred, operation.deferred = operation.deferred, None
-    if deferred is not None:
-        deferred.cancel()
+async def _await(result: Any) -> Any:
+    return await result

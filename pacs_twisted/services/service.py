@@ -117,11 +117,10 @@ class RequestContext:
             self._watchers.append(call)
 
     def cancel(self) -> None:
-        """Tell who watches, once."""
+        """Tell who watches, each once; if one fails, the next call goes on with the others."""
         self.cancelled = True
-        watchers, self._watchers = self._watchers, []
-        for call in watchers:
-            call()
+        while self._watchers:
+            self._watchers.pop(0)()
 
 
 Handler = Callable[[Any, RequestContext], Any]

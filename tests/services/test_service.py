@@ -141,6 +141,18 @@ class RequestContextTests(SynchronousTestCase):
         self.assertTrue(self.context.cancelled)
         self.assertEqual(self.called, ["first", "second"])
 
+    def test_failing(self) -> None:
+        """One that fails hinders none: who goes on telling reaches the others."""
+
+        def fail() -> None:
+            raise RuntimeError
+
+        self.context.on_cancel(fail)
+        self.context.on_cancel(lambda: self.called.append("second"))
+        self.assertRaises(RuntimeError, self.context.cancel)
+        self.context.cancel()
+        self.assertEqual(self.called, ["second"])
+
     def test_late(self) -> None:
         """Who asks after the fact is told at once."""
         self.context.cancel()
