@@ -27,6 +27,8 @@ _CONTEXT_RESULT = Struct(">BxBx")  # context ID, reserved, result, reserved
 _LONGEST_REMEMBERED = 2048  # bytes of a body
 _USER_IDENTITY = b"\x58"  # its sub-item's type: where it stands a secret may stand, never kept
 
+_MAXIMUM_CONTEXTS = 128  # as many as there are odd context IDs
+
 _TITLE_LENGTH = 16
 _RESERVED = bytes(32)
 
@@ -198,6 +200,8 @@ class _Body:
         seen = set()
         for item_type, value in read_items(body[_FIXED.size :], "the A-ASSOCIATE PDU"):
             if item_type == context_type:
+                if len(found.contexts) == _MAXIMUM_CONTEXTS:
+                    raise InvalidPDU(f"more than {_MAXIMUM_CONTEXTS} presentation contexts")
                 found.contexts.append(value)
                 continue
             if item_type in seen:

@@ -413,6 +413,18 @@ class ContextTests(AssociateCase):
             associate_ac(bytes_of.VERIFICATION_ACCEPTED, context_result(1, 3, IMPLICIT_ITEM)),
         )
 
+    @requirement("D1")
+    def test_too_many(self) -> None:
+        """More contexts than there are identifiers are refused before any of them is read."""
+        read_contexts: list[memoryview] = []
+        self.patch(ProposedContext, "decode", read_contexts.append)
+        self.patch(ContextResult, "decode", read_contexts.append)
+        self.refuse(
+            associate_rq(*[VERIFICATION_CONTEXT] * 129),
+            associate_ac(*[bytes_of.VERIFICATION_ACCEPTED] * 129),
+        )
+        self.assertEqual(read_contexts, [])
+
     @requirement("D2")
     def test_syntaxes_of_a_proposal(self) -> None:
         """A proposal has one abstract syntax and one or more transfer syntaxes."""
