@@ -171,20 +171,30 @@ class AcceptorProtocol(Connection):
             self.association.reject(TEMPORARY_CONGESTION)
             return
         applicant = factory.take_place(self, rq)
-        judgement: Any = factory.admission.judge(applicant)
-        if judgement is None or isinstance(judgement, AAssociateRJ):
-            self._judged(judgement)
+        try:
+            judgement: Any = factory.admission.judge(applicant)
+        except Exception:
+            self._judgement_failed(Failure())
             return
-        if isawaitable(judgement) and not isinstance(judgement, Deferred):
+        if not isinstance(judgement, Deferred):
+            if not isawaitable(judgement):
+                self._judged(judgement)
+                return
             judgement = Deferred.fromCoroutine(_await(judgement))
         self._judgement = judgement
-        judgement.addCallback(self._judged)
-        judgement.addErrback(self._judgement_failed)
+        judgement.addCallbacks(
+            lambda answer: self.guard(self._judged, answer),
+            lambda failure: self.guard(self._judgement_failed, failure),
+        )
 
     def _judged(self, judgement: AAssociateRJ | None) -> None:
         self._judgement = None
         if self.association.state is not State.Sta3:
             return  # aborted, lost or timed out while the judgement was made
+        if not isinstance(judgement, AAssociateRJ | None):
+            wrong = f"admission answers by an A-ASSOCIATE-RJ or None, not {type(judgement).__name__}"
+            self._judgement_failed(Failure(TypeError(wrong)))
+            return
         if judgement is not None:
             self.association.reject(judgement)
             return

@@ -124,10 +124,12 @@ def cancel_rq(message_id: int) -> bytes:
 def split_pdus(data: bytes) -> list[bytes]:
     """Cut bytes into PDUs; what is left over comes last."""
     pdus = []
-    while data:
-        length = 6 + int(unpack_from(">L", data, 2)[0]) if len(data) >= 6 else len(data)
-        pdus.append(data[:length])
-        data = data[length:]
+    offset = 0
+    while offset < len(data):
+        whole = len(data) - offset >= 6
+        length = 6 + int(unpack_from(">L", data, offset + 2)[0]) if whole else len(data)
+        pdus.append(data[offset : offset + length])
+        offset += length
     return pdus
 
 
