@@ -278,6 +278,8 @@ class Connection(Protocol):
         self._reading_paused -= 1
         if self._reading_paused == 0:
             self.touch()
+            if self._pdu_since is not None:  # the peer could not go on with it either
+                self._pdu_since, self._pdu_bytes = self._last_pdu, self.bytes_received
             transport: Any = self.transport
             transport.resumeProducing()
             self.guard(self.association.resume)
