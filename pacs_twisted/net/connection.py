@@ -33,6 +33,7 @@ _WAITING_FOR_ACSE = frozenset(
 
 _FIRST_READ = 32768
 _LARGE_READ = 262144
+_SMALL_MAXIMUM = 1024  # below that our answer to a request of a hundred bytes takes several PDUs
 
 LEAST_RATE = 1024
 """Bytes per second at which a PDU must arrive, when it takes longer than the PDU timer."""
@@ -144,24 +145,28 @@ class Connection(Protocol):
         if association.is_over and not self._may_still_talk(length):
             return
         if length >= _FIRST_READ and not self._large_reads:
-            # A transport whose reads come back full has much to give.
-            self._large_reads = True
-            transport: Any = self.transport
-            transport.bufferSize = _LARGE_READ
+            self._read_more()
         try:
             association.receive_bytes(data)
+            pdus = association.pdus_received
+            if association.inside_pdu:
+                self._note_unfinished(pdus)
+            elif pdus != self._pdus:
+                self._pdus = pdus
+                self._last_pdu = self._seconds()
+                self._pdu_since = None
+                if self._held:
+                    self._note_held(0)
         except Exception:
             self.fail()
-            return
-        pdus = association.pdus_received
-        if association.inside_pdu:
-            self._note_unfinished(pdus)
-        elif pdus != self._pdus:
-            self._pdus = pdus
-            self._last_pdu = self._seconds()
-            self._pdu_since = None
-            if self._held:
-                self._note_held(0)
+
+    def _read_more(self) -> None:
+        """A transport whose reads come back full has much to give: let it read more at a time."""
+        if 0 < self.association.peer_maximum_length < _SMALL_MAXIMUM:
+            return  # answers in many small PDUs: more at a time would let others wait
+        self._large_reads = True
+        transport: Any = self.transport
+        transport.bufferSize = _LARGE_READ
 
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
@@ -412,7 +417,9 @@ class Connection(Protocol):
         if self.association.state is not State.Sta6:
             return None
         if self._reading_paused or self.owes_answer():
-            return now + self.timeouts.idle if self.timeouts.idle else None
+            # Neither timer runs: look again when one of them could be due.
+            patience = [seconds for seconds in (self.timeouts.idle, self.timeouts.pdu) if seconds]
+            return now + min(patience) if patience else None
         if self.association.inside_pdu:
             return self._look_at_pdu(now)
         seconds = self.timeouts.idle
@@ -425,14 +432,16 @@ class Connection(Protocol):
         return None
 
     def _look_at_pdu(self, now: float) -> float | None:
+        # Once the PDU is whole the idle timer runs from then on.
+        idle = now + self.timeouts.idle if self.timeouts.idle else None
         seconds = self.timeouts.pdu
         if not seconds or self._pdu_since is None:
-            return None
+            return idle
         due = self._pdu_since + seconds
-        if due > now:
-            return due
-        if self.bytes_received - self._pdu_bytes >= seconds * LEAST_RATE:
+        if due <= now:
+            if self.bytes_received - self._pdu_bytes < seconds * LEAST_RATE:
+                self.time_out("pdu", seconds)
+                return None
             self._pdu_since, self._pdu_bytes = now, self.bytes_received
-            return now + seconds
-        self.time_out("pdu", seconds)
-        return None
+            due = now + seconds
+        return due if idle is None else min(due, idle)

@@ -346,8 +346,11 @@ class Peer:
         return data
 
     def pdus(self) -> list[bytes]:
-        """Return the PDUs that have come since the last time."""
-        return split_pdus(self.take())
+        """Return the PDUs that have come since the last time; half of one is left for later."""
+        pdus = split_pdus(self.take())
+        if pdus and (len(pdus[-1]) < 6 or len(pdus[-1]) < 6 + unpack_from(">L", pdus[-1], 2)[0]):
+            self._read -= len(pdus.pop())
+        return pdus
 
     def responses(self) -> list[tuple[int, int]]:
         """Return message ID and status of the responses that have come since the last time."""
@@ -410,6 +413,8 @@ class ServerCase(SynchronousTestCase):
 
     def make_factory(self, **options: Any) -> AcceptorFactory:
         """Make another server and let peers connect to it from now on."""
+        if hasattr(self, "factory"):
+            self.factory.doStop()
         options.setdefault("timeouts", self.timeouts)
         services = options.pop("services", [Verification()])
         factory = AcceptorFactory(
