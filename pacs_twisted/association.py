@@ -409,10 +409,9 @@ class Association:
         if state in _OVER:
             return
         self._notes.ending = Ending(Outcome.ABORTED, cause)
-        if state is State.Sta2:  # an undefined cell; AA-5 follows when the connection is gone
-            self._deaf = True
-            self._outbox.close()
-            self._outbox.flush()
+        if state is State.Sta2:  # an undefined cell: there is nobody to tell, so AA-2 as by Evt18
+            self._machine.artim_expired(None)
+            self._rest()
         else:
             self._do("a_abort_request", AAbort())
 
