@@ -319,8 +319,12 @@ class Association:
         Ask for the association (Evt1): the transport is told to connect.
 
         Raises:
-            OutOfSequence: not in Sta1.
+            OutOfSequence: not in Sta1, or in Sta1 after the end: no connection is used again.
         """
+        if self._over:
+            raise OutOfSequence(
+                "the association is over; another one needs a connection of its own"
+            )
         self._do("a_associate_request", rq)
         self.request = rq
 

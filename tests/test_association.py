@@ -244,6 +244,17 @@ class EstablishmentTests(Case):
         self.assert_state(end, "Sta1")
         self.assert_ended(end, Outcome.LOST)
 
+    @requirement("A1")
+    def test_never_again(self) -> None:
+        """What is over cannot be begun anew."""
+        for role in PATHS:
+            end = arrive(role, "Sta6")
+            end.disconnect()
+            self.assertRaises(OutOfSequence, end.association.associate, associate_rq())
+            self.assert_state(end, "Sta1")
+            self.assert_ended(end, Outcome.LOST)
+            self.assertFalse(end.transport.connecting and role == "acceptor")
+
 
 class MessageTests(Case):
     @requirement("J5", "I5")
