@@ -16,9 +16,10 @@ from tests.fuzz.mutations import Ending, Stream, stream
 from tests.interop.server import EchoServer
 from tests.raw_peer import A_RELEASE_RP, C_ECHO_RSP, RawPeer
 
-_AT_A_TIME: Final = 40
+_AT_A_TIME: Final = 90
 _PATIENCE: Final = 30.0  # seconds without any event
-_TIMER: Final = "0.3"
+_TIMER: Final = "1"
+_IDLE: Final = "2"  # so that the honest peer is not late on a machine with much to do
 
 _OPTIONS: Final = (
     "--artim-timeout",
@@ -26,7 +27,7 @@ _OPTIONS: Final = (
     "--acse-timeout",
     _TIMER,
     "--idle-timeout",
-    _TIMER,
+    _IDLE,
     "--send-timeout",
     _TIMER,
 )
@@ -54,16 +55,15 @@ class _Connection:
         chunk = self._rest.pop()
         try:
             sent = self.socket.send(chunk)
+            if sent < len(chunk):
+                self._rest.append(chunk[sent:])
+            if not self._rest:
+                self._end()
         except BlockingIOError:
-            sent = 0
+            self._rest.append(chunk)
         except OSError:
             self.was_reset = True  # the server has closed, and need not listen any more
             self._rest.clear()
-            return
-        if sent < len(chunk):
-            self._rest.append(chunk[sent:])
-        if not self._rest:
-            self._end()
 
     def _end(self) -> None:
         if self.script.ending == Ending.RESET:
