@@ -566,6 +566,25 @@ class RequestorTests(SynchronousTestCase):
         self.assertEqual(requestor.ending and requestor.ending.outcome, Outcome.ABORTED_BY_PEER)
         self.assertRaises(OutOfSequence, requestor.echo)
 
+    def test_slow_reader(self) -> None:
+        """A client that reads nothing is not read either, and is dropped in time."""
+        factory = self.make(timeouts=Timeouts(send=5))
+        requestor = ScriptedRequestor(factory, self.clock)
+        requestor.associate()
+        pump = requestor.pump
+        pump.client_transport.pauseProducing()
+        for _ in range(40):
+            for message_id in range(500):
+                requestor.send(CEchoRQ(message_id), context_id=1)
+            pump.flush()
+        self.assertGreater(pump.client_transport.buffered, 65536)
+        self.assertLess(pump.server_transport.buffered, 1 << 20)
+        requestor.advance(4.9)
+        self.assertFalse(pump.server_transport.disconnected)
+        requestor.advance(0.2)
+        self.assertTrue(pump.server_transport.disconnected)
+        self.assertEqual(factory.associations, {})
+
     def test_abort_instead_of_an_answer(self) -> None:
         """A server that aborts instead of answering raises."""
         service = Slow()
