@@ -10,6 +10,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+__all__ = [
+    "AssociationAborted",
+    "AssociationLost",
+    "AssociationRejected",
+    "InvalidPDU",
+    "NoPresentationContext",
+    "OutOfSequence",
+    "PacsError",
+    "ProtocolError",
+    "StatusFailure",
+    "UnexpectedPDU",
+    "UnexpectedParameter",
+    "UnrecognizedPDU",
+]
+
 
 class PacsError(Exception):
     """Anything that this package raises on purpose."""

@@ -6,6 +6,17 @@ Names of other UIDs come from pydicom's dictionary, which the core never imports
 
 from __future__ import annotations
 
+__all__ = [
+    "APPLICATION_CONTEXT",
+    "DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN",
+    "EXPLICIT_VR_BIG_ENDIAN",
+    "EXPLICIT_VR_LITTLE_ENDIAN",
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLICIT_VR_LITTLE_ENDIAN",
+    "VERIFICATION",
+    "implementation_version_name",
+]
+
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 """The DICOM application context (PS3.7 section A.2.1)."""
 
