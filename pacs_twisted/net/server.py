@@ -137,9 +137,11 @@ class AcceptorFactory(ServerFactory):
         """Twisted: the first port opens. What takes long is done before anybody is served."""
         import pydicom.uid  # noqa: F401
 
+        if self._stopping is not None:
+            self._stopping.give_up()
+            self._stopping = None
         self._replace_artim_timers()
         self.draining = False
-        self._stopping = None
 
     def stopFactory(self) -> None:
         """Twisted: the last port has closed. Associations that run go on; see `shut_down`."""

@@ -85,6 +85,11 @@ class Stopping:
         for connection in self._factory.connections:
             connection.drop()
 
+    def give_up(self) -> None:
+        """The server starts again: nothing is aborted any more, and nobody waits."""
+        if not self._done:
+            self._finish()
+
     def _finish(self) -> None:
         self._done = True
         for call in self._deadline, self._linger:

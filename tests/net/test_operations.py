@@ -236,7 +236,7 @@ class OrderTests(OperationsCase):
         self.make_factory(services=[self.service], maximum_operations=maximum_operations)
         return self.associated(associate_rq(user_items=window(proposed)))
 
-    @requirement("E6", "I7", "J5")
+    @requirement("E6", "J5")
     def test_one_at_a_time(self) -> None:
         """Without a window one is served at a time, the others in their order."""
         peer = self.associated()
@@ -248,7 +248,6 @@ class OrderTests(OperationsCase):
         self.finish(4)
         self.assertEqual(peer.responses(), [(5, 0), (3, 0), (4, 0)])
 
-    @requirement("I7")
     def test_window(self) -> None:
         """With a window as many at a time, answered as they end."""
         peer = self.window(3, 2)
@@ -380,7 +379,6 @@ class CancelTests(OperationsCase):
         self.finish(1)
         self.assertEqual(peer.responses(), [(1, 0)])
 
-    @requirement("H10")
     def test_end(self) -> None:
         """At the end of the association what is being served is cancelled, once, all of it."""
         ends: dict[str, Callable[[Peer], None]] = {
