@@ -28,7 +28,6 @@ from pacs_twisted.upper_layer.negotiation import (
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     CALLING_AE_TITLE_NOT_RECOGNIZED,
     LOCAL_LIMIT_EXCEEDED,
-    judge_maximum_length,
 )
 
 Address = IPv4Address | IPv6Address
@@ -223,7 +222,7 @@ class AdmissionPolicy:
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         if self._is_full(applicant):
             return LOCAL_LIMIT_EXCEEDED
-        return judge_maximum_length(request)
+        return None
 
     def _permits(self, applicant: Applicant) -> bool:
         calling = applicant.request.calling_ae_title

@@ -353,15 +353,18 @@ class Association:
         Args:
             context_id: an accepted presentation context.
             command: the command set; it says whether a data set follows.
-            data_set: the encoded data set, of even length.
+            data_set: the encoded data set, of even length and not empty; None if there is none.
 
         Raises:
             NoPresentationContext: the context was not accepted.
             OutOfSequence: neither in Sta6 nor in Sta8.
+            ValueError: the command set says that a data set follows, and none does; or the reverse.
         """
         context = self.contexts.get(context_id)
         if context is None:
             raise NoPresentationContext(f"presentation context {context_id} was not accepted")
+        if command.has_data_set != bool(data_set):
+            raise ValueError(f"{type(command).__name__} and its data set do not agree")
         p_data_request = self._machine.p_data_request
         try:
             for pdata in fragment_message(
@@ -437,7 +440,8 @@ class Association:
                         break
                     self._take(pdu)
                 except ProtocolError as error:
-                    self._deaf = True  # what follows cannot be told apart
+                    # Where the next PDU begins cannot be known, or AA-7 answers, once.
+                    self._deaf = self._reader.broken or self._over
                     self._machine.invalid_pdu(error)
                     self._tell(error)
         finally:
@@ -447,9 +451,10 @@ class Association:
     def _take(self, pdu: PDU) -> None:
         getattr(self._machine, _INPUTS[type(pdu)])(pdu)
         notes = self._notes
-        if notes.pdata is not None and self._messages is not None:
-            message = self._messages.receive(notes.pdata.pdvs)
+        pdata = notes.pdata
+        if pdata is not None and self._messages is not None:
             notes.pdata = None
+            message = self._messages.receive(pdata.pdvs)
             if message is not None:
                 self.messages_received += 1
                 for observer in self._observers:
@@ -514,6 +519,7 @@ class Association:
             self._over = True
             if self._messages is not None:
                 self._messages.abandon()
+            self._outbox.flush()  # our last word goes out before the place is given back
             self._user.association_ended(notes.ending or _untold_ending(cause))
 
     def _establish(self, ac: AAssociateAC) -> None:

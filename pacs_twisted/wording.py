@@ -9,7 +9,7 @@ from __future__ import annotations
 from pacs_twisted.pdu import AAbort, AAssociateRJ
 from pacs_twisted.pdu.abort import SERVICE_PROVIDER, SERVICE_USER
 
-_RESULTS = {1: "rejected permanently", 2: "rejected for now"}
+_RESULTS = {1: "permanent", 2: "transient"}
 
 _REJECT_REASONS = {
     (1, 1): "no reason given",
@@ -36,18 +36,18 @@ _LONGEST = 64
 
 def describe_reject(rj: AAssociateRJ) -> str:
     """Return an A-ASSOCIATE-RJ in words (PS3.8 section 9.3.4), its numbers with them."""
-    result = _RESULTS.get(rj.result, "rejected")
+    result = _RESULTS.get(rj.result, "unknown result")
     reason = _REJECT_REASONS.get((rj.source, rj.reason), "unknown reason")
-    return f"{result}: {reason} ({rj.result}/{rj.source}/{rj.reason})"
+    return f"{result}, {reason} ({rj.result}/{rj.source}/{rj.reason})"
 
 
 def describe_abort(abort: AAbort) -> str:
     """Return an A-ABORT in words (PS3.8 section 9.3.8), its numbers with them."""
     if abort.source == SERVICE_USER:
-        return f"by the service-user ({abort.source}/{abort.reason})"
-    who = "the service-provider" if abort.source == SERVICE_PROVIDER else "an unknown source"
+        return f"service-user ({abort.source}/{abort.reason})"
+    who = "service-provider" if abort.source == SERVICE_PROVIDER else "unknown source"
     reason = _ABORT_REASONS.get(abort.reason, "unknown reason")
-    return f"by {who}: {reason} ({abort.source}/{abort.reason})"
+    return f"{who}, {reason} ({abort.source}/{abort.reason})"
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:

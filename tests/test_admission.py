@@ -251,17 +251,6 @@ class PolicyTests(SynchronousTestCase):
         asking = applicant(host=None, from_host=9)
         self.assert_rejected(None, asking, limits=Limits(per_host=1))
 
-    def test_maximum_length(self) -> None:
-        """A maximum length that has no room for a fragment: 1/1/1."""
-        for length, code in (
-            (None, None),
-            (0, None),
-            *((length, (1, 1, 1)) for length in range(1, 8)),
-            (8, None),
-            (0xFFFFFFFF, None),
-        ):
-            self.assert_rejected(code, applicant(associate_rq(maximum_length=length)))
-
     @requirement("F5")
     def test_order(self) -> None:
         """The first rule that is not met decides: all are broken, and put right one by one."""
@@ -269,7 +258,6 @@ class PolicyTests(SynchronousTestCase):
             "application_context": item(0x10, b"1.2.3"),
             "called": b"OTHER",
             "calling": b"STRANGER",
-            "maximum_length": 3,
         }
         rules = {
             "permitted": (PermittedPeer.parse("ECHOSCU"),),
@@ -290,6 +278,4 @@ class PolicyTests(SynchronousTestCase):
             asking = applicant(associate_rq(**rq), here=1)  # type: ignore[arg-type]
         self.assert_rejected((2, 3, 2), asking, **rules)
         asking = attrs.evolve(asking, associations=0)
-        self.assert_rejected((1, 1, 1), asking, **rules)
-        del rq["maximum_length"]
-        self.assert_rejected(None, applicant(associate_rq(**rq)), **rules)  # type: ignore[arg-type]
+        self.assert_rejected(None, asking, **rules)

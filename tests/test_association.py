@@ -615,6 +615,17 @@ class AfterTheEndTests(Case):
         end.association.receive_bytes(RQ)
         self.assertEqual(end.transport.take(), provider_abort(1))
 
+    def test_abort_after_wrong_content(self) -> None:
+        """Where the next PDU begins is known, a wrong content does not hide an A-ABORT (AA-2)."""
+        for wrong in (p_data_tf(pdv(3, 3, b"")), p_data_tf(pdv(1, 2, b"")), pdu(1, bytes(68))):
+            end = arrive("acceptor", "Sta6")
+            end.association.receive_bytes(wrong + ECHO_RQ)
+            self.assert_state(end, "Sta13")
+            self.assertEqual(len(end.transport.take()), 10)
+            end.association.receive_bytes(ABORT)
+            self.assert_state(end, "Sta1")
+            self.assertEqual((end.transport.take(), end.user.commands), (b"", []))
+
     def test_ignored_in_sta13(self) -> None:
         """Other PDUs are ignored in Sta13 (AA-6), and a late A-ABORT closes (AA-2)."""
         end = arrive("acceptor", "Sta13")
@@ -823,6 +834,24 @@ class SinkTests(Case):
         end = established(ScriptedUser())
         end.association.receive_bytes(STORE_COMMAND + STORE_DATA + STORE_END + ABORT)
         self.assertFalse(end.user.sinks[0].abandoned)
+
+
+class DataSetTests(Case):
+    """A command set and what is sent with it agree."""
+
+    def test_disagreement(self) -> None:
+        """Our own caller is told, and nothing is sent."""
+        end = established()
+        end.transport.take()
+        for command, data_set in (
+            (CEchoRQ(1), b"12"),
+            (CStoreRQ(1, "1.2", "1.3"), None),
+            (CStoreRQ(1, "1.2", "1.3"), b""),
+        ):
+            with self.assertRaises(ValueError):
+                end.association.send(1, command, data_set)
+        self.assertEqual(end.transport.take(), b"")
+        self.assertEqual(end.association.messages_sent, 0)
 
 
 class PauseTests(Case):

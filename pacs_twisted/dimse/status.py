@@ -97,6 +97,10 @@ class Status(IntEnum):
             return _CATEGORIES[self]
         return StatusCategory.WARNING if self & 0xF000 == 0xB000 else StatusCategory.FAILURE
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Status], tuple[int]]:
+        """Pickle and copy it as its number: some have no name to be found by."""
+        return Status, (self.value,)
+
     def __str__(self) -> str:
         """Return number and words, such as `0122H SOP class not supported`."""
         return f"{self.value:04X}H {self.meaning or self.category.value}"

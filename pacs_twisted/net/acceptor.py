@@ -25,7 +25,11 @@ from pacs_twisted.net.operations import Operations
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.services import Requestor
 from pacs_twisted.upper_layer.actions import State
-from pacs_twisted.upper_layer.negotiation import NO_REASON, TEMPORARY_CONGESTION
+from pacs_twisted.upper_layer.negotiation import (
+    NO_REASON,
+    TEMPORARY_CONGESTION,
+    judge_maximum_length,
+)
 from pacs_twisted.wording import printable
 
 if TYPE_CHECKING:
@@ -192,14 +196,17 @@ class AcceptorProtocol(Connection):
         if self.association.state is not State.Sta3:
             return  # aborted, lost or timed out while the judgement was made
         if not isinstance(judgement, AAssociateRJ | None):
-            wrong = f"admission answers by an A-ASSOCIATE-RJ or None, not {type(judgement).__name__}"
+            wrong = (
+                f"admission answers by an A-ASSOCIATE-RJ or None, not {type(judgement).__name__}"
+            )
             self._judgement_failed(Failure(TypeError(wrong)))
-            return
-        if judgement is not None:
-            self.association.reject(judgement)
             return
         rq = self.association.request
         if rq is None:
+            return
+        objection = judgement or judge_maximum_length(rq)
+        if objection is not None:
+            self.association.reject(objection)
             return
         ac = self.acceptor.offer.answer(rq)
         if self.acceptor.reject_empty and not any(result.accepted for result in ac.context_results):
@@ -301,8 +308,11 @@ class AcceptorProtocol(Connection):
     def association_ended(self, ending: Ending) -> None:
         """Give the place back and say how it ended."""
         self.acceptor.give_place_back(self)
-        if self.association.request is None:
+        rq = self.association.request
+        if not self._log.calling:  # nobody was told of a request
             self._learn_peer()
+            if rq is not None:
+                self._log.note_request(rq)
         if self.operations is not None:
             self.operations.abandon()
         if self._judgement is not None:

@@ -24,6 +24,7 @@ from pacs_twisted.wording import describe_abort, describe_reject, describe_uid, 
 
 log = Logger(namespace="pacs_twisted.net")
 
+_BLANK = "(blank)"
 _MOST_REFUSALS = 3
 _TLS_HANDSHAKE = 0x16
 
@@ -49,8 +50,8 @@ class AssociationLog:
 
     def note_request(self, rq: AAssociateRQ) -> None:
         """Take over who speaks to whom."""
-        self.calling = printable(rq.calling_ae_title)
-        self.called = printable(rq.called_ae_title)
+        self.calling = printable(rq.calling_ae_title) or _BLANK
+        self.called = printable(rq.called_ae_title) or _BLANK
 
     def accepted(self, rq: AAssociateRQ, ac: AAssociateAC) -> None:
         """The association is established."""
@@ -165,10 +166,9 @@ class AssociationLog:
         cause = ending.cause
         match cause:
             case AAssociateRJ():
-                titles = f", {self.calling} to {self.called}" if self.calling or self.called else ""
-                return f"{titles}: {describe_reject(cause)}"
+                return f", {self.calling} to {self.called}: {describe_reject(cause)}"
             case AAbort():
-                return f" {describe_abort(cause)}"
+                return f": {describe_abort(cause)}"
             case UnrecognizedPDU():
                 return f": {cause}{_guess(cause.pdu_type)}"
             case None:

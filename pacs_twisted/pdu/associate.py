@@ -7,7 +7,6 @@ makes a duty of the service-user, such as judging the titles, is not done here.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Self
 
@@ -25,7 +24,7 @@ _CONTEXT_ID = Struct(">Bxxx")
 _CONTEXT_RESULT = Struct(">BxBx")  # context ID, reserved, result, reserved
 
 _LONGEST_REMEMBERED = 2048  # bytes of a body
-_USER_IDENTITY = b"\x58"  # its sub-item's type: where it stands a secret may stand, never kept
+_MOST_REMEMBERED = 64
 
 _MAXIMUM_CONTEXTS = 128  # as many as there are odd context IDs
 
@@ -295,9 +294,17 @@ class AAssociateRQ:
                 twice, or there is no presentation context.
         """
         # Peers ask again and again in the same words, and the value is frozen: one serves them all.
-        if len(body) <= _LONGEST_REMEMBERED and _USER_IDENTITY not in bytes(body):
-            return _remember_request(bytes(body))
-        return cls._decode(body)
+        if len(body) > _LONGEST_REMEMBERED:
+            return cls._decode(body)
+        words = bytes(body)
+        request = _remembered.get(words)
+        if request is None:
+            request = cls._decode(body)
+            if request.user_information.user_identity is None:  # it may hold a secret
+                if len(_remembered) == _MOST_REMEMBERED:
+                    del _remembered[next(iter(_remembered))]
+                _remembered[words] = request
+        return request
 
     @classmethod
     def _decode(cls, body: memoryview) -> AAssociateRQ:
@@ -318,9 +325,7 @@ class AAssociateRQ:
         return request
 
 
-@lru_cache(maxsize=64)
-def _remember_request(body: bytes) -> AAssociateRQ:
-    return AAssociateRQ._decode(memoryview(body))
+_remembered: dict[bytes, AAssociateRQ] = {}  # by its body
 
 
 @attrs.frozen

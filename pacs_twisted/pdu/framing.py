@@ -8,13 +8,18 @@ until it is whole, and its length is bounded.
 
 from __future__ import annotations
 
-from struct import Struct
-
 from pacs_twisted.errors import InvalidPDU, ProtocolError, UnrecognizedPDU
 from pacs_twisted.pdu._header import HEADER
 from pacs_twisted.pdu.abort import AAbort
 from pacs_twisted.pdu.associate import AAssociateAC, AAssociateRJ, AAssociateRQ
-from pacs_twisted.pdu.pdata import LAST, PDV, PDataTF
+from pacs_twisted.pdu.pdata import (
+    LAST,
+    MINIMUM_PDV_LENGTH,
+    PDV,
+    PDV_HEADER,
+    PDV_LENGTH_SIZE,
+    PDataTF,
+)
 from pacs_twisted.pdu.release import AReleaseRP, AReleaseRQ
 
 PDU = AAssociateRQ | AAssociateAC | AAssociateRJ | PDataTF | AReleaseRQ | AReleaseRP | AAbort
@@ -28,9 +33,7 @@ _DECODERS = {
 }
 _TYPES = frozenset({*_DECODERS, _P_DATA_TF})
 
-_PDV_HEADER = Struct(">LBB")  # length of what follows, context ID, message control header
-_MINIMUM_PDV_LENGTH = 2  # context ID and control header
-_MINIMUM_P_DATA_LENGTH = _PDV_HEADER.size
+_MINIMUM_P_DATA_LENGTH = PDV_HEADER.size
 _NOTHING = memoryview(b"")
 
 MAXIMUM_LENGTH = 131072
@@ -45,12 +48,14 @@ class PDUReader:
     Cut the bytes of one connection into PDUs.
 
     Give it each chunk by `feed`, then take PDUs by `next_pdu` until there is none. Any chunking
-    gives the same PDUs, except that P-DATA-TF comes in runs (see `PDataTF`). After an error the
-    stream has no more PDUs: what follows cannot be told apart.
+    gives the same PDUs, except that P-DATA-TF comes in runs (see `PDataTF`).
 
     Args:
         maximum_length: the longest P-DATA-TF, as announced to the peer; 0 means without limit.
         maximum_associate_length: the longest A-ASSOCIATE-RQ or -AC.
+
+    `completed` counts whole PDUs. `broken` tells, after an error, that the boundaries of PDUs are
+    lost, so that nothing can be taken any more; else the next call goes on behind the wrong PDU.
     """
 
     __slots__ = (
@@ -64,6 +69,7 @@ class PDUReader:
         "_pdu_left",
         "_pdv_left",
         "_view",
+        "broken",
         "completed",
         "maximum_associate_length",
         "maximum_length",
@@ -76,6 +82,7 @@ class PDUReader:
     ) -> None:
         self.maximum_length = maximum_length
         self.maximum_associate_length = maximum_associate_length
+        self.broken = False
         self.completed = 0
         self._view = _NOTHING
         self._offset = self._end = 0
@@ -93,8 +100,8 @@ class PDUReader:
 
     @property
     def inside_pdu(self) -> bool:
-        """Whether a PDU has begun and not ended."""
-        return self._body is not None or self._pdu_left > 0 or self._offset < self._end
+        """Whether bytes have come that no PDU which was taken has accounted for."""
+        return self._missing > 0 or self._pdu_left > 0 or self._offset < self._end
 
     def feed(self, data: bytes) -> None:
         """Take a chunk; it is kept, not copied, until `next_pdu` has gone through it."""
@@ -118,10 +125,11 @@ class PDUReader:
             return None
         if self._pdu_left:
             return self._read_run()
-        if self._body is not None:
+        if self._missing:
             return self._collect_body()
         pdu_type = self._view[self._offset]
         if pdu_type not in _TYPES:
+            self.broken = True
             raise UnrecognizedPDU(pdu_type)
         if available < HEADER.size:
             return None
@@ -133,25 +141,27 @@ class PDUReader:
             return self._read_run()
         self._body_type = pdu_type
         self._missing = length
-        self._body = bytearray()
         return self._collect_body()
 
     def _check_length(self, pdu_type: int, length: int) -> None:
+        problem = self._judge_length(pdu_type, length)
+        if problem:
+            self.broken = True
+            raise InvalidPDU(problem)
+
+    def _judge_length(self, pdu_type: int, length: int) -> str:
         if pdu_type == _P_DATA_TF:
             if length < _MINIMUM_P_DATA_LENGTH:
-                raise InvalidPDU(f"P-DATA-TF of {length} bytes holds no presentation data value")
+                return f"P-DATA-TF of {length} bytes holds no presentation data value"
             if self.maximum_length and length > self.maximum_length:
-                raise InvalidPDU(
-                    f"P-DATA-TF of {length} bytes, at most {self.maximum_length} were announced"
-                )
+                return f"P-DATA-TF of {length} bytes, at most {self.maximum_length} were announced"
         elif pdu_type in _ASSOCIATE:
             if length > self.maximum_associate_length:
-                raise InvalidPDU(
-                    f"A-ASSOCIATE PDU of {length} bytes,"
-                    f" at most {self.maximum_associate_length} are taken"
-                )
+                maximum = self.maximum_associate_length
+                return f"A-ASSOCIATE PDU of {length} bytes, at most {maximum} are taken"
         elif length != _FIXED_LENGTH:
-            raise InvalidPDU(f"PDU of type {pdu_type:02X}H and {length} bytes, not {_FIXED_LENGTH}")
+            return f"PDU of type {pdu_type:02X}H and {length} bytes, not {_FIXED_LENGTH}"
+        return ""
 
     def _collect_body(self) -> PDU | None:
         take = min(self._missing, self._end - self._offset)
@@ -159,13 +169,18 @@ class PDUReader:
         self._offset += take
         self._missing -= take
         body = self._body
-        if self._missing:
-            if body is not None:
-                body += part
-            return None
-        self._body = None
+        if body is None:  # all of it is in this chunk
+            if self._missing:
+                self._body = bytearray(part)
+                return None
+        else:
+            body += part
+            if self._missing:
+                return None
+            part = memoryview(body)
+            self._body = None
         self.completed += 1
-        return _DECODERS[self._body_type](memoryview(bytes(body) + part) if body else part)
+        return _DECODERS[self._body_type](part)
 
     def _read_run(self) -> PDataTF | None:
         """
@@ -189,12 +204,12 @@ class PDUReader:
                         self._check_length(pdu_type, length)
                         offset += HEADER.size
                         pdu_left = length
-                    if end - offset < _PDV_HEADER.size:
+                    if end - offset < PDV_HEADER.size:
                         break
                     length = self._check_pdv(view, offset, pdu_left)
-                    offset += _PDV_HEADER.size
-                    pdu_left -= _PDV_HEADER.size
-                    pdv_left = length - _MINIMUM_PDV_LENGTH
+                    offset += PDV_HEADER.size
+                    pdu_left -= PDV_HEADER.size
+                    pdv_left = length - MINIMUM_PDV_LENGTH
                 if pdv_left and offset == end:
                     break
                 take = min(pdv_left, end - offset)
@@ -211,24 +226,28 @@ class PDUReader:
                     )
                 )
                 offset += take
-                if control & LAST and not pdv_left:
+                if control & LAST:
                     break
         except ProtocolError:
             if not pdvs:
                 raise
+            self.broken = False  # not yet: these are good
         self._offset, self._pdu_left, self._pdv_left = offset, pdu_left, pdv_left
         return PDataTF(pdvs) if pdvs else None
 
     def _check_pdv(self, view: memoryview, offset: int, pdu_left: int) -> int:
         """Read the header of a PDV and return its length."""
-        length, context_id, control = _PDV_HEADER.unpack_from(view, offset)
-        if not _MINIMUM_PDV_LENGTH <= length <= pdu_left - 4:
-            raise InvalidPDU(
-                f"presentation data value of {length} bytes in {pdu_left - 4} of its PDU"
-            )
-        if 0 < pdu_left - 4 - length < _PDV_HEADER.size:
-            raise InvalidPDU(f"{pdu_left - 4 - length} bytes left over at the end of a P-DATA-TF")
-        if context_id % 2 == 0:
-            raise InvalidPDU(f"presentation context ID {context_id} is not odd")
+        length, context_id, control = PDV_HEADER.unpack_from(view, offset)
+        room = pdu_left - PDV_LENGTH_SIZE
+        problem = ""
+        if not MINIMUM_PDV_LENGTH <= length <= room:
+            problem = f"presentation data value of {length} bytes in {room} of its PDU"
+        elif 0 < room - length < PDV_HEADER.size:
+            problem = f"{room - length} bytes left over at the end of a P-DATA-TF"
+        elif context_id % 2 == 0:
+            problem = f"presentation context ID {context_id} is not odd"
+        if problem:
+            self.broken = True
+            raise InvalidPDU(problem)
         self._context_id, self._control = context_id, control
         return int(length)

@@ -11,14 +11,20 @@ import attrs
 
 from pacs_twisted.pdu._header import HEADER
 
-_PDV_HEADER = Struct(">LBB")  # length of what follows, context ID, message control header
+PDV_HEADER = Struct(">LBB")
+"""The header of a PDV: the length of what follows, context ID, message control header."""
+
 _ONE_PDV = Struct(">BxLLBB")  # both headers of a P-DATA-TF with a single PDV
 
 COMMAND = 0x01
 LAST = 0x02
-_OVERHEAD = 2  # context ID and control header count in the length of a PDV
+PDV_LENGTH_SIZE = 4
+"""Bytes of the length of a PDV, which it does not count itself."""
 
-PDV_OVERHEAD = _PDV_HEADER.size
+MINIMUM_PDV_LENGTH = PDV_HEADER.size - PDV_LENGTH_SIZE
+"""What the length of a PDV counts beside the fragment: context ID and control header."""
+
+PDV_OVERHEAD = PDV_HEADER.size
 """Bytes that a PDV adds to its fragment; they count in the maximum length (PS3.8 D.1.1)."""
 
 
@@ -68,14 +74,16 @@ class PDataTF:
         """Return the whole PDU, its six-byte header included."""
         if len(self.pdvs) == 1:
             (pdv,) = self.pdvs
-            length = len(pdv.fragment) + _OVERHEAD
-            head = _ONE_PDV.pack(self.pdu_type, length + 4, length, pdv.context_id, pdv.control)
+            length = len(pdv.fragment) + MINIMUM_PDV_LENGTH
+            head = _ONE_PDV.pack(
+                self.pdu_type, length + PDV_LENGTH_SIZE, length, pdv.context_id, pdv.control
+            )
             return b"".join((head, pdv.fragment))
         parts: list[bytes | memoryview] = [b""]
         total = 0
         for pdv in self.pdvs:
-            length = len(pdv.fragment) + _OVERHEAD
-            parts += _PDV_HEADER.pack(length, pdv.context_id, pdv.control), pdv.fragment
-            total += length + 4
+            length = len(pdv.fragment) + MINIMUM_PDV_LENGTH
+            parts += PDV_HEADER.pack(length, pdv.context_id, pdv.control), pdv.fragment
+            total += length + PDV_LENGTH_SIZE
         parts[0] = HEADER.pack(self.pdu_type, total)
         return b"".join(parts)

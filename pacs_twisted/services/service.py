@@ -34,6 +34,7 @@ from pacs_twisted.dimse import (
     NSetRQ,
     Status,
 )
+from pacs_twisted.dimse.commands import REQUESTS
 from pacs_twisted.uids import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -155,16 +156,17 @@ class ApplicationEntity:
         """
         Return the method that serves a request, or the status that refuses it.
 
-        0212H for an argument that is not understood, 0211H for an operation that the context does
-        not provide to this peer, 0122H for a SOP class other than the context's (PS3.7 annex C).
+        0211H for an operation that the context does not provide to this peer, 0212H for an argument
+        that is not understood, 0122H for a SOP class other than the context's (PS3.7 annex C).
         """
-        if isinstance(command, MistypedCommand):
-            return Status.MISTYPED_ARGUMENT
         service = self._by_abstract_syntax.get(presentation.abstract_syntax)
-        method = METHODS.get(type(command))
+        mistyped = isinstance(command, MistypedCommand)
+        method = METHODS.get(REQUESTS[command.command_field] if mistyped else type(command))
         handler: Handler | None = getattr(service, method, None) if method else None
         if handler is None or not presentation.requestor_is_scu:
             return Status.UNRECOGNIZED_OPERATION
+        if mistyped:
+            return Status.MISTYPED_ARGUMENT
         sop_class = _sop_class(command)
         if sop_class is not None and sop_class != presentation.abstract_syntax:
             return Status.SOP_CLASS_NOT_SUPPORTED

@@ -184,6 +184,7 @@ class Core:
     tracer: Tracer | None = None
     state: State = State.Sta1
     request: AAssociateRQ | None = None
+    """What AE-1 keeps for AE-2."""
 
 
 Do = Callable[[Events, Core, Any], None]
@@ -366,9 +367,11 @@ def confirm_release(events: Events, core: Core, rp: AReleaseRP) -> None:
 # Table 9-9: association abort
 
 
-def _reason(cause: object) -> int:
-    """A PDU that the state does not allow is an unexpected PDU; an error knows its own reason."""
-    return (cause if isinstance(cause, ProtocolError) else UnexpectedPDU).abort_reason
+def _as_error(cause: object) -> ProtocolError:
+    """Return the error of Evt19, or what a PDU is that the state does not allow."""
+    if isinstance(cause, ProtocolError):
+        return cause
+    return UnexpectedPDU(f"{type(cause).__name__} out of sequence")
 
 
 @_action("AA-1", to=State.Sta13)
@@ -412,14 +415,13 @@ def ignore(events: Events, core: Core, pdu: object) -> None:
 @_action("AA-7", to=State.Sta13)
 def abort_again(events: Events, core: Core, cause: object) -> None:
     """Send A-ABORT PDU."""
-    core.transport.send(AAbort(SERVICE_PROVIDER, _reason(cause)).encode())
+    core.transport.send(AAbort(SERVICE_PROVIDER, _as_error(cause).abort_reason).encode())
 
 
 @_action("AA-8", to=State.Sta13)
 def abort_as_provider(events: Events, core: Core, cause: object) -> None:
     """Send A-ABORT PDU (service-provider source), issue A-P-ABORT indication, start ARTIM timer."""
-    core.transport.send(AAbort(SERVICE_PROVIDER, _reason(cause)).encode())
-    if not isinstance(cause, ProtocolError):
-        cause = UnexpectedPDU(f"{type(cause).__name__} out of sequence")
-    core.user.a_p_abort_indication(cause)
+    error = _as_error(cause)
+    core.transport.send(AAbort(SERVICE_PROVIDER, error.abort_reason).encode())
+    core.user.a_p_abort_indication(error)
     core.artim.start()

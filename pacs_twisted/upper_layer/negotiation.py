@@ -31,15 +31,15 @@ TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 DEFAULT_PEER_MAXIMUM_LENGTH = 16384
 """What we send at most to a peer that announced no maximum length."""
 
-_SMALLEST_MAXIMUM_LENGTH = (
-    8  # two bytes of fragment in one PDV: fragments are even (PS3.8 annex E.1)
-)
+# A PDV with two bytes of fragment: fragments are even (PS3.8 annex E.1).
+_SMALLEST_MAXIMUM_LENGTH = 8
 
 VERSION_NOT_SUPPORTED = AAssociateRJ(result=1, source=2, reason=2)
 NO_REASON = AAssociateRJ(result=1, source=1, reason=1)
 APPLICATION_CONTEXT_NOT_SUPPORTED = AAssociateRJ(result=1, source=1, reason=2)
 CALLING_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=3)
 CALLED_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=7)
+USER_IDENTITY_REFUSED = AAssociateRJ(result=1, source=2, reason=1)  # PS3.7 section D.3.3.7.3
 TEMPORARY_CONGESTION = AAssociateRJ(result=2, source=3, reason=1)
 LOCAL_LIMIT_EXCEEDED = AAssociateRJ(result=2, source=3, reason=2)
 
@@ -156,7 +156,7 @@ def negotiate_window(
         return None
     return AsynchronousOperationsWindow(
         _lesser(offered.maximum_number_operations_invoked, maximum_operations),
-        _lesser(offered.maximum_number_operations_performed, 1),
+        1,  # what we invoke ourselves, we invoke one at a time
     )
 
 

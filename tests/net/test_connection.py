@@ -1,13 +1,32 @@
-"""The timers of a connection where they meet each other."""
+"""Connections: timers where they meet each other, peers that cannot be answered, identities."""
 
 from __future__ import annotations
 
+from typing import cast
+
+import attrs
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from pacs_twisted.net import AcceptorFactory, ApplicationEntity, Timeouts
+from pacs_twisted.net import AcceptorFactory, Applicant, ApplicationEntity, Limits, Timeouts
+from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, UserIdentity
 from pacs_twisted.services import Verification
-from pacs_twisted.testing import ScriptedRequestor, echo_rq
+from pacs_twisted.testing import ScriptedRequestor, associate_rq, echo_rq
+from pacs_twisted.upper_layer.negotiation import USER_IDENTITY_REFUSED
+from tests.requirements import requirement
+
+Judgement = AAssociateRJ | None
+
+
+class Everybody:
+    """An admission that rejects nobody."""
+
+    limits = Limits()
+
+    def judge(self, applicant: Applicant) -> Judgement:
+        """Let it in."""
+        return None
 
 
 class PausedTests(SynchronousTestCase):
@@ -41,3 +60,78 @@ class PausedTests(SynchronousTestCase):
         self.clock.advance(10.0)
         self.clock.advance(10.0)
         self.assertEqual(self.factory.association_count, 0)
+
+
+class NoRoomTests(SynchronousTestCase):
+    """A peer whose maximum length has no room for a fragment cannot be answered."""
+
+    def test_rejected(self) -> None:
+        """It is rejected with 1/1/1, whoever judges the applicants; the next ones are accepted."""
+        factory = AcceptorFactory(
+            ApplicationEntity("PACS", [Verification()]), admission=Everybody(), reactor=Clock()
+        )
+        for length, answer in (
+            *((length, AAssociateRJ(1, 1, 1)) for length in range(1, 8)),
+            (8, AAssociateAC),
+            (0, AAssociateAC),
+            (None, AAssociateAC),
+            (0xFFFFFFFF, AAssociateAC),
+        ):
+            rq = associate_rq()
+            information = attrs.evolve(rq.user_information, maximum_length_received=length)
+            rq = attrs.evolve(rq, user_information=information)
+            answered = ScriptedRequestor(factory).associate(rq)
+            if isinstance(answer, AAssociateRJ):
+                self.assertEqual(answered, answer)
+            else:
+                self.assertIsInstance(answered, answer)
+
+
+class IdentityTests(SynchronousTestCase):
+    """An admission of one's own may judge who the user is."""
+
+    @requirement("E17")
+    def test_refused_identity(self) -> None:
+        """A wrong passcode is answered with 1/2/1, and stands nowhere in the log."""
+
+        class Guard(Everybody):
+            def judge(self, applicant: Applicant) -> Judgement:
+                identity = applicant.request.user_information.user_identity
+                known = identity is not None and identity.secondary_field == b"open sesame"
+                return None if known else USER_IDENTITY_REFUSED
+
+        events: list[LogEvent] = []
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        factory = AcceptorFactory(
+            ApplicationEntity("PACS", [Verification()]), admission=Guard(), reactor=Clock()
+        )
+        for passcode, answer in (b"hush hush", AAssociateRJ), (b"open sesame", AAssociateAC):
+            rq = associate_rq()
+            information = attrs.evolve(
+                rq.user_information, user_identity=UserIdentity(2, b"alice", passcode)
+            )
+            rq = attrs.evolve(rq, user_information=information)
+            answered = ScriptedRequestor(factory).associate(rq)
+            self.assertIsInstance(answered, answer)
+            if isinstance(answered, AAssociateRJ):
+                self.assertEqual(answered, AAssociateRJ(1, 2, 1))
+        self.assertTrue(events)
+        self.assertNotIn("hush", repr(events))
+        self.assertNotIn("sesame", repr(events))
+
+    @requirement("E15", "E16")
+    def test_no_answer(self) -> None:
+        """Without a verifier an identity is accepted, and not answered even if asked for."""
+        factory = AcceptorFactory(ApplicationEntity("PACS", [Verification()]), reactor=Clock())
+        rq = associate_rq()
+        information = attrs.evolve(
+            rq.user_information,
+            user_identity=UserIdentity(1, b"alice", positive_response_requested=True),
+        )
+        answered = ScriptedRequestor(factory).associate(
+            attrs.evolve(rq, user_information=information)
+        )
+        assert isinstance(answered, AAssociateAC)
+        self.assertIsNone(answered.user_information.user_identity_response)

@@ -107,7 +107,9 @@ class FindHandlerTests(SynchronousTestCase):
         self.assertIs(self.find(CEchoRQ(1, VERIFICATION), scp), Status.UNRECOGNIZED_OPERATION)
 
     def test_mistyped(self) -> None:
-        """An argument that is not understood: 0212H."""
+        """An argument that is not understood: 0212H; of an operation that is not served: 0211H."""
+        get = MistypedCommand(0x0110, 1, 0x0101, 0x0003, "no UID")
+        self.assertIs(self.find(get), Status.UNRECOGNIZED_OPERATION)
         command = MistypedCommand(0x0030, 1, 0x0101, 0x0002, "no UID")
         self.assertIs(self.find(command), Status.MISTYPED_ARGUMENT)
 

@@ -111,7 +111,7 @@ class JudgementTests(SynchronousTestCase):
             (2, 3): {1, 2},  # transient, service-provider (presentation)
         }
         rejects = [value for value in vars(negotiation).values() if isinstance(value, AAssociateRJ)]
-        self.assertEqual(len(rejects), 7)
+        self.assertEqual(len(rejects), 8)
         for reject in rejects:
             self.assertIn(reject.reason, defined[reject.result, reject.source])
 
