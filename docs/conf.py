@@ -29,7 +29,11 @@ myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
 
 default_role = "code"  # docstrings put names between single backticks
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+# Interfaces of zope would be spelt <InterfaceClass …>.
+autodoc_type_aliases = {
+    name: name for name in ("IAddress", "IProtocol", "IProtocolFactory", "IReactorTime")
+}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -47,4 +51,4 @@ html_theme_options = {"navigation_with_keys": True}
 html_show_copyright = False
 html_copy_source = False
 pygments_style = "tango"
-pygments_dark_style = "native"
+pygments_dark_style = "monokai"

@@ -173,7 +173,8 @@ def substitutions() -> Mapping[str, str]:
     }
     for option in options(EchoSettings):
         name = f"default_{option.attribute}"
-        found[name] = f"{option.described_default} {option.unit}".strip()
+        unit = "" if option.default_text else option.unit
+        found[name] = f"{option.described_default} {unit}".strip()
     return found
 
 
