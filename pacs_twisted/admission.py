@@ -9,6 +9,7 @@ is not met decides, in the order of `AdmissionPolicy.judge`.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -62,6 +63,7 @@ def is_ae_title(title: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
 def parse_address(host: str | None) -> Address | None:
     """
     Return a peer's address; an IPv4 address that IPv6 carries (::ffff:10.0.0.1) is the IPv4 one.

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = Logger(namespace="pacs_twisted.net")
 
+_SENDING = (State.Sta6, State.Sta8)  # Evt9 is defined
+
 
 @attrs.frozen
 class LiveAssociation:
@@ -258,9 +260,8 @@ class AcceptorProtocol(Connection):
 
     def respond(self, context_id: int, response: Command) -> None:
         """Send a response, if there is still somebody to send it to."""
-        if self.association.state in (State.Sta6, State.Sta8):
+        if self.association.state in _SENDING:
             self.association.send(context_id, response)
-            self.touch()
 
     def owes_answer(self) -> bool:
         """Whether a request has no answer yet."""
@@ -292,7 +293,8 @@ class AcceptorProtocol(Connection):
         self.wait_for_acse()
 
     def operations_ended(self) -> None:
-        """Every request has its answer."""
+        """Every request has its answer: the peer's time runs again."""
+        self.touch()
         if self._release_wanted:
             self._release_wanted = False
             self.guard(self.association.respond_release)

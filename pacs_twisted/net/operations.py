@@ -113,7 +113,7 @@ class Operations:
         if isinstance(command, CCancelRQ):
             self._cancel(command.message_id_being_responded_to)
         elif self._running and self._is_duplicate(command):
-            self._refuse(message.context, command, Status.DUPLICATE_INVOCATION)
+            self._respond(message.context, command, Status.DUPLICATE_INVOCATION)
         elif self._waiting or (self._at_a_time and len(self._running) >= self._at_a_time):
             self._waiting.append(message)
             if len(self._waiting) >= _MOST_WAITING and not self._full:
@@ -147,14 +147,14 @@ class Operations:
             getattr(message.command, "message_id", None) == message_id for message in self._waiting
         )
 
-    def _refuse(self, presentation: PresentationContext, command: Any, status: Status) -> None:
+    def _respond(self, presentation: PresentationContext, command: Any, status: Status) -> None:
         self._connection.respond(presentation.context_id, command.respond(status))
 
     def _serve(self, message: Message) -> None:
         presentation, command = message.context, message.command
         handler = self._entity.find_handler(command, presentation)
         if isinstance(handler, Status):
-            self._refuse(presentation, command, handler)
+            self._respond(presentation, command, handler)
             return
         context = RequestContext(self._requestor, presentation)
         try:
@@ -166,7 +166,7 @@ class Operations:
         if isinstance(result, Deferred):
             self._wait_for(result, command, context)
         else:
-            self._refuse(presentation, command, self._to_status(result))
+            self._respond(presentation, command, self._to_status(result))
 
     def _wait_for(self, result: Deferred[Any], request: Any, context: RequestContext) -> None:
         operation = _Operation(request, context, self._clock(), result)
@@ -191,7 +191,7 @@ class Operations:
 
     def _answer(self, operation: _Operation, status: Status) -> None:
         del self._running[operation.request.message_id]
-        self._refuse(operation.context.presentation, operation.request, status)
+        self._respond(operation.context.presentation, operation.request, status)
 
     def _go_on(self) -> None:
         while self._waiting and not (self._at_a_time and len(self._running) >= self._at_a_time):

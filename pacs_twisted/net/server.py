@@ -7,13 +7,12 @@ associations: limits, the table of who is there, draining.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
 from pacs_twisted import __version__
@@ -42,6 +41,20 @@ IdleAction = Literal["abort", "release"]
 
 class TooMuchUnfinished(PacsError):
     """Half-received A-ASSOCIATE PDUs take too much memory in all; the oldest goes first."""
+
+
+class Refused(Protocol):
+    """
+    A connection beyond the cap: closed as soon as it is there.
+
+    `buildProtocol` could answer None, but factories that wrap another one, as behind TLS and the
+    PROXY protocol, wrap that as well, fail, and leave the connection open.
+    """
+
+    def connectionMade(self) -> None:
+        """Twisted: the connection is there."""
+        transport: Any = self.transport
+        transport.loseConnection()
 
 
 class AcceptorFactory(ServerFactory):
@@ -98,7 +111,7 @@ class AcceptorFactory(ServerFactory):
         self._artim_timers: ArtimTimers | None = None
         self._connections: dict[AcceptorProtocol, None] = {}
         self._places: dict[AcceptorProtocol, None] = {}
-        self._hosts: Counter[Address] = Counter()
+        self._hosts: dict[Address, int] = {}
         self._held: dict[AcceptorProtocol, int] = {}  # the oldest first
         self._held_in_all = 0
         self._refused = 0
@@ -219,11 +232,11 @@ class AcceptorFactory(ServerFactory):
 
     # Connections
 
-    def buildProtocol(self, addr: IAddress | None) -> AcceptorProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> AcceptorProtocol | Refused:
         """Twisted: someone has connected. Beyond the cap of connections it is closed at once."""
         if len(self._connections) >= self.admission.limits.maximum_connections:
             self._note_refusal(addr)
-            return None
+            return Refused()
         self.connections_made += 1
         connection = AcceptorProtocol(self, self.connections_made, addr)
         connection.factory = self
@@ -273,17 +286,12 @@ class AcceptorFactory(ServerFactory):
     def take_place(self, connection: AcceptorProtocol, rq: AAssociateRQ) -> Applicant:
         """Count a connection as an association, and return how things stood before."""
         address = connection.address
-        applicant = Applicant(
-            rq,
-            self.entity.title,
-            address,
-            len(self._places),
-            self._hosts[address] if address is not None else 0,
-        )
-        self._places[connection] = None
+        here, from_host = len(self._places), 0
         if address is not None:
-            self._hosts[address] += 1
-        return applicant
+            from_host = self._hosts.get(address, 0)
+            self._hosts[address] = from_host + 1
+        self._places[connection] = None
+        return Applicant(rq, self.entity.title, address, here, from_host)
 
     def give_place_back(self, connection: AcceptorProtocol) -> None:
         """An association is over; its place counts once."""
@@ -291,8 +299,10 @@ class AcceptorFactory(ServerFactory):
             del self._places[connection]
             address = connection.address
             if address is not None:
-                self._hosts[address] -= 1
-                if not self._hosts[address]:
+                from_host = self._hosts[address] - 1
+                if from_host:
+                    self._hosts[address] = from_host
+                else:
                     del self._hosts[address]
         if self._stopping is not None:
             self._stopping.look()
