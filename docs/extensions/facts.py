@@ -9,102 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from codes import ABORTS, REJECTS, STATUSES
 from pydicom.uid import UID
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from pacs_twisted import __version__, errors
+from pacs_twisted import __version__
 from pacs_twisted.config import EchoSettings, options, reference_table
-from pacs_twisted.dimse import Status
-from pacs_twisted.pdu import AAbort
-from pacs_twisted.pdu.abort import SERVICE_PROVIDER, SERVICE_USER
 from pacs_twisted.services import Verification
 from pacs_twisted.uids import (
     APPLICATION_CONTEXT,
     IMPLEMENTATION_CLASS_UID,
     implementation_version_name,
 )
-from pacs_twisted.upper_layer import negotiation
 from pacs_twisted.wording import describe_abort, describe_reject
-
-REJECTS = (
-    (negotiation.VERSION_NOT_SUPPORTED, "bit 0 of the protocol version is not set"),
-    (negotiation.APPLICATION_CONTEXT_NOT_SUPPORTED, f"another one than `{APPLICATION_CONTEXT}`"),
-    (
-        negotiation.CALLED_AE_TITLE_NOT_RECOGNIZED,
-        "the called AE title is blank or not a possible one, or it is not ours and"
-        " `require-called-ae` is set",
-    ),
-    (
-        negotiation.CALLING_AE_TITLE_NOT_RECOGNIZED,
-        "the calling AE title is blank or not a possible one, or title and address are not those"
-        " of a permitted peer (`allow`)",
-    ),
-    (
-        negotiation.LOCAL_LIMIT_EXCEEDED,
-        "as many associations as `max-associations` or, from this address, `max-per-host`",
-    ),
-    (negotiation.TEMPORARY_CONGESTION, "the server is stopping or draining"),
-    (
-        negotiation.NO_REASON,
-        "the peer's maximum length is 1 to 7 bytes, which leaves no room for a fragment; or no"
-        " presentation context can be accepted and `reject-empty` is set; or the policy of an"
-        " embedding application failed",
-    ),
-)
-"""Every A-ASSOCIATE-RJ that the acceptor sends, in the order in which it judges, and when."""
-
-ABORTS = (
-    (
-        AAbort(SERVICE_USER),
-        "a timer has run out (ACSE, idle, PDU), the drain deadline is over, or the server itself"
-        " failed; or, before an"
-        " association, bytes came that are no A-ASSOCIATE-RQ (AA-1)",
-    ),
-    (
-        AAbort(SERVICE_PROVIDER, errors.UnrecognizedPDU.abort_reason),
-        "the type of a PDU is none of 01H to 07H",
-    ),
-    (
-        AAbort(SERVICE_PROVIDER, errors.UnexpectedPDU.abort_reason),
-        "a PDU came that the state does not allow",
-    ),
-    (
-        AAbort(SERVICE_PROVIDER, errors.UnexpectedParameter.abort_reason),
-        "fragments of a message came in an order that PS3.8 annex E does not allow",
-    ),
-    (
-        AAbort(SERVICE_PROVIDER, errors.InvalidPDU.abort_reason),
-        "a length or a value in a PDU or command set is wrong, a PDU is longer than announced, a"
-        " presentation context was not accepted",
-    ),
-)
-"""Every A-ABORT that the acceptor sends, and when."""
-
-STATUSES = (
-    (Status.SUCCESS, "C-ECHO was received"),
-    (
-        Status.PROCESSING_FAILURE,
-        "a service failed, or did not answer within `handler-timeout`",
-    ),
-    (
-        Status.SOP_CLASS_NOT_SUPPORTED,
-        "the request names another SOP class than its presentation context",
-    ),
-    (
-        Status.DUPLICATE_INVOCATION,
-        "the message ID is that of a request which has no answer yet",
-    ),
-    (
-        Status.UNRECOGNIZED_OPERATION,
-        "an operation that the presentation context does not provide, or an unknown command field",
-    ),
-    (
-        Status.MISTYPED_ARGUMENT,
-        "an element that the request cannot do without is missing or cannot be read",
-    ),
-)
-"""Every status that the acceptor and its Verification service send, and when."""
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
