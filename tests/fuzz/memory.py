@@ -155,10 +155,11 @@ class Peer:
         self._clock = factory.clock
         self._rest = list(reversed(script.chunks))
         protocol = factory.buildProtocol(wire.getPeer())
-        self.protocol = protocol
-        if protocol is None:  # beyond the cap of connections
+        self.protocol: AcceptorProtocol | None = None
+        if not isinstance(protocol, AcceptorProtocol):  # beyond the cap of connections
             self.is_over = True
             return
+        self.protocol = protocol
         self.number = protocol.number
         protocol.makeConnection(wire)
         self.look()
@@ -539,7 +540,7 @@ def _echo(server: Server) -> None:
     """Ask for a C-ECHO as an honest peer."""
     wire = Wire("127.0.0.2", None)
     protocol = server.factory.buildProtocol(wire.getPeer())
-    if protocol is None:
+    if not isinstance(protocol, AcceptorProtocol):
         raise WrongAnswer("no connection for an honest peer")
     request = A_ASSOCIATE_RQ.replace(b"ANY-SCP  ", b"PACS_ECHO")
     protocol.makeConnection(wire)

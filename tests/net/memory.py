@@ -318,11 +318,8 @@ class Peer:
         self._read = 0
         factory: Any = WrappingFactory(case.factory) if wrapped else case.factory
         protocol = factory.buildProtocol(address)
-        if protocol is None:
-            self.socket.close()
-            return
         inner: Any = protocol.wrappedProtocol if isinstance(protocol, ProtocolWrapper) else protocol
-        self.connection: AcceptorProtocol = inner
+        self.connection: AcceptorProtocol = inner  # or Refused
         self.transport = MemoryTransport(self.socket, protocol, address, case.reactor)
         protocol.makeConnection(self.transport)
         case.reactor.run()

@@ -10,7 +10,7 @@ from twisted.logger import LogLevel
 from pacs_twisted.admission import AdmissionPolicy, PermittedPeer
 from pacs_twisted.association import Association
 from pacs_twisted.net import AcceptorFactory, ApplicationEntity, Limits, Timeouts
-from pacs_twisted.net.acceptor import peer_text
+from pacs_twisted.net.acceptor import AcceptorProtocol, peer_text
 from pacs_twisted.services import Verification
 from tests.net.memory import (
     ABORT,
@@ -104,6 +104,15 @@ class LimitTests(ServerCase):
         self.assertEqual(len(self.factory.connections), 3)
         peers[0].close()
         self.assertFalse(self.connect().is_closed)
+
+    def test_connections_wrapped(self) -> None:
+        """So it is behind TLS or the PROXY protocol, which wrap whatever protocol they get."""
+        self.make_factory(admission=AdmissionPolicy(limits=Limits(connections=1)))
+        self.connect(wrapped=True)
+        for _ in range(3):
+            self.assertTrue(self.connect(wrapped=True).is_closed)
+        self.assertEqual(len(self.factory.connections), 1)
+        self.assertEqual(len(self.reactor.readers), 1)
 
     def test_connections_logged(self) -> None:
         """A flood of connections gives one line a second, which tells how many there were."""
@@ -235,7 +244,7 @@ class TableTests(ServerCase):
         """A peer of a UNIX socket has no address, and no limit of a host."""
         self.make_factory(admission=AdmissionPolicy(limits=Limits(per_host=1)))
         connection = self.factory.buildProtocol(UNIXAddress(None))
-        assert connection is not None
+        assert isinstance(connection, AcceptorProtocol)
         self.assertIsNone(connection.address)
 
 
