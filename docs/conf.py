@@ -37,7 +37,6 @@ autodoc_type_aliases = {
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 add_module_names = False
 python_maximum_signature_line_length = 80

@@ -1,8 +1,9 @@
 """
 Docstrings as this project writes them, made ready for Sphinx.
 
-Two things differ from what autodoc expects: an indented listing follows a plain colon, and a
-`typing.Protocol` has no constructor that anybody calls.
+Three things differ from what autodoc and napoleon expect: an indented listing follows a plain
+colon, a colon in the docstring of an attribute is a colon, and a `typing.Protocol` has no
+constructor that anybody calls.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def _process_docstring(
     app: Sphinx, what: str, name: str, subject: object, options: object, lines: list[str]
 ) -> None:
     mark_listings(lines)
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")  # else napoleon takes what stands before a colon for a type
 
 
 def _process_signature(
