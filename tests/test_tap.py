@@ -32,6 +32,7 @@ from pacs_twisted.acceptor_service import (
 from pacs_twisted.admission import PermittedPeer
 from pacs_twisted.config import EchoSettings, ServerSettings, options
 from pacs_twisted.tap import Options, echo_entity, make_acceptor_service
+from tests.requirements import requirement
 
 
 class Reactor(MemoryReactorClock):
@@ -222,6 +223,7 @@ class ServiceCase(SynchronousTestCase):
 class StartTests(ServiceCase):
     """Starting."""
 
+    @requirement("A5")
     def test_listen(self) -> None:
         """All endpoints share one factory, and each is a line of the log."""
         made = self.service("--listen=tcp:104", "--listen=tcp:11112")

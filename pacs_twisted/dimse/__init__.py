@@ -41,6 +41,7 @@ from pacs_twisted.dimse.commands import (
     UnrecognizedRSP,
     decode_command,
 )
+from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
 from pacs_twisted.dimse.status import Status, StatusCategory
 
 __all__ = [
@@ -58,6 +59,9 @@ __all__ = [
     "CStoreRQ",
     "CStoreRSP",
     "Command",
+    "DataSetSink",
+    "Discard",
+    "Message",
     "MistypedCommand",
     "NActionRQ",
     "NActionRSP",

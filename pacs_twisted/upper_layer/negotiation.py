@@ -35,13 +35,28 @@ DEFAULT_PEER_MAXIMUM_LENGTH = 16384
 _SMALLEST_MAXIMUM_LENGTH = 8
 
 VERSION_NOT_SUPPORTED = AAssociateRJ(result=1, source=2, reason=2)
+"""Bit 0 of the protocol version is clear."""
+
 NO_REASON = AAssociateRJ(result=1, source=1, reason=1)
+"""A refusal that no other reason fits."""
+
 APPLICATION_CONTEXT_NOT_SUPPORTED = AAssociateRJ(result=1, source=1, reason=2)
+"""The application context is not the DICOM one."""
+
 CALLING_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=3)
+"""The calling AE title, or where it calls from, is not permitted."""
+
 CALLED_AE_TITLE_NOT_RECOGNIZED = AAssociateRJ(result=1, source=1, reason=7)
-USER_IDENTITY_REFUSED = AAssociateRJ(result=1, source=2, reason=1)  # PS3.7 section D.3.3.7.3
+"""The called AE title is not ours."""
+
+USER_IDENTITY_REFUSED = AAssociateRJ(result=1, source=2, reason=1)
+"""The user is unknown or the proof of identity is wrong (PS3.7 section D.3.3.7.3)."""
+
 TEMPORARY_CONGESTION = AAssociateRJ(result=2, source=3, reason=1)
+"""The server is draining or stops."""
+
 LOCAL_LIMIT_EXCEEDED = AAssociateRJ(result=2, source=3, reason=2)
+"""There are as many associations as may be."""
 
 
 @attrs.frozen

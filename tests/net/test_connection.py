@@ -135,3 +135,24 @@ class IdentityTests(SynchronousTestCase):
         )
         assert isinstance(answered, AAssociateAC)
         self.assertIsNone(answered.user_information.user_identity_response)
+
+
+class CloseTests(SynchronousTestCase):
+    """A connection is closed without waiting, and gone in bounded time."""
+
+    @requirement("A6")
+    def test_peer_that_takes_nothing(self) -> None:
+        """Closing returns at once though bytes wait; if they still do later, it is cut."""
+        clock = Clock()
+        factory = AcceptorFactory(ApplicationEntity("PACS", [Verification()]), reactor=clock)
+        requestor = ScriptedRequestor(factory, clock)
+        requestor.associate()
+        (connection,) = factory.connections
+        requestor.pump.client_transport.pauseProducing()
+        connection.send(bytes(1_000_000))
+        requestor.pump.flush()
+        connection.close()
+        self.assertEqual(factory.connections, [connection])
+        requestor.pump.advance(5.0)
+        self.assertEqual(factory.connections, [])
+        self.assertEqual(factory.association_count, 0)
