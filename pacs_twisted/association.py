@@ -292,6 +292,7 @@ class Association:
     def connection_lost(self) -> None:
         """The connection is gone (Evt17), or could not be made."""
         self._deaf = True
+        self._reader.forget()  # now, and not when the garbage collector finds this
         if self._core.state is not State.Sta1:
             self._machine.transport_closed(None)
             self._rest()

@@ -142,6 +142,7 @@ class MessageReader:
     def abandon(self) -> None:
         """Tell the sink of a data set that is on its way that there will be no more."""
         message, self._message = self._message, None
+        self._command = bytearray()
         if message is not None and message.sink is not None:
             message.sink.abandon()
 

@@ -111,6 +111,13 @@ class PDUReader:
         self._offset = 0
         self._end = len(data)
 
+    def forget(self) -> None:
+        """Give the memory of what has come back: there will be no more."""
+        self._view = _NOTHING
+        self._offset = self._end = 0
+        self._body = None
+        self._missing = self._pdu_left = self._pdv_left = 0
+
     def next_pdu(self) -> PDU | None:
         """
         Return the next PDU, or None when more bytes are needed.

@@ -7,19 +7,23 @@ everybody else is served. What needs real sockets stands in tests/process/test_h
 
 from __future__ import annotations
 
+import gc
 from struct import pack
+from types import FunctionType, ModuleType
 from typing import Any
 
 from twisted.logger import LogLevel, eventAsText
 
 from pacs_twisted.admission import AdmissionPolicy, Limits
-from pacs_twisted.net import Timeouts
+from pacs_twisted.net import AcceptorFactory, Timeouts
 from tests.bytes_of import item, p_data_tf, pdu, pdv
 from tests.net.memory import (
     ABORT,
     AC,
     RELEASE_RP,
     RELEASE_RQ,
+    MemoryReactor,
+    MemorySocket,
     Peer,
     ServerCase,
     abort_by_provider,
@@ -34,6 +38,26 @@ from tests.requirements import requirement
 WITHOUT_WORD = b""
 GIGANTIC = b"\xff\xff\xff\xff"
 STEP = 0.5
+
+
+def size_of(connection: Any) -> int:
+    """Return how many bytes of buffers can be reached from a connection that is over."""
+    seen: set[int] = set()
+    total, rest = 0, [connection]
+    while rest:
+        each = rest.pop()
+        if id(each) in seen or isinstance(each, type | ModuleType | FunctionType | ServerCase):
+            continue
+        seen.add(id(each))
+        if isinstance(each, memoryview):
+            each = each.obj
+        if isinstance(each, bytes | bytearray):
+            total += len(each)
+        elif isinstance(each, AcceptorFactory | MemorySocket | MemoryReactor):
+            continue
+        else:
+            rest += gc.get_referents(each)
+    return total
 
 
 class HardeningCase(ServerCase):
@@ -576,6 +600,19 @@ class EndTests(HardeningCase):
                     finish(peer)
                     self.assertTrue(peer.is_closed, (begin, end))
                     self.assert_nothing_left()
+
+    def test_buffers(self) -> None:
+        """What was half-received, or waits to be sent, is dropped with the connection."""
+        half, unread = self.connect(), self.associated()
+        half.send(b"\x01\x00" + pack(">L", 1 << 20) + bytes(1 << 19))
+        self.assertEqual(half.connection.association.held, 1 << 19)
+        command = self.associated()
+        command.send(p_data_tf(pdv(1, 0x01, bytes(60_000))), echo_rq()[:5])
+        unread.stop_reading()
+        unread.send(echo_rq() * 2000)
+        for peer in half, command, unread:
+            peer.reset()
+            self.assertLess(size_of(peer.connection), 100_000)  # Twisted keeps a piece
 
     def test_half_open(self) -> None:
         """A peer that closes its half has no more to say: the connection is closed."""
