@@ -30,6 +30,7 @@ from pacs_twisted.dimse.messages import (
     Message,
     MessageReader,
     fragment_message,
+    longest_fragment,
 )
 from pacs_twisted.errors import (
     NoPresentationContext,
@@ -40,6 +41,7 @@ from pacs_twisted.errors import (
 )
 from pacs_twisted.pdu import (
     PDU,
+    PDV,
     AAbort,
     AAssociateAC,
     AAssociateRJ,
@@ -50,6 +52,7 @@ from pacs_twisted.pdu import (
     PDUReader,
 )
 from pacs_twisted.pdu.framing import MAXIMUM_ASSOCIATE_LENGTH, MAXIMUM_LENGTH
+from pacs_twisted.pdu.pdata import COMMAND, LAST
 from pacs_twisted.upper_layer.actions import Core, State, Timer, Transport
 from pacs_twisted.upper_layer.machine import acceptor_machine, requestor_machine
 from pacs_twisted.upper_layer.negotiation import (
@@ -194,6 +197,7 @@ class Association:
         "_busy",
         "_core",
         "_deaf",
+        "_longest_fragment",
         "_machine",
         "_messages",
         "_notes",
@@ -241,6 +245,7 @@ class Association:
         self.accepted: AAssociateAC | None = None
         self.contexts: dict[int, PresentationContext] = {}
         self.peer_maximum_length = 0
+        self._longest_fragment = 0
         self.messages_received = 0
         self.messages_sent = 0
 
@@ -366,12 +371,16 @@ class Association:
             raise NoPresentationContext(f"presentation context {context_id} was not accepted")
         if command.has_data_set != bool(data_set):
             raise ValueError(f"{type(command).__name__} and its data set do not agree")
+        encoded = command.encode()
         p_data_request = self._machine.p_data_request
         try:
-            for pdata in fragment_message(
-                context_id, command.encode(), data_set, self.peer_maximum_length
-            ):
-                p_data_request(pdata)
+            if data_set is None and len(encoded) <= self._longest_fragment:
+                p_data_request(PDataTF([PDV(context_id, COMMAND | LAST, encoded)]))
+            else:
+                for pdata in fragment_message(
+                    context_id, encoded, data_set, self.peer_maximum_length
+                ):
+                    p_data_request(pdata)
         except NoTransition as error:
             raise self._out_of_sequence("p_data_request") from error
         self.messages_sent += 1
@@ -531,6 +540,7 @@ class Association:
         self.contexts = accepted_contexts(self.request, ac)
         peer = ac if self._requestor else self.request
         self.peer_maximum_length = peer_maximum_length(peer.user_information)
+        self._longest_fragment = longest_fragment(self.peer_maximum_length)
         self._messages = MessageReader(
             self.contexts, self._user.open_sink, self._bounds.maximum_command_length
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from struct import Struct
+from typing import Any
 
 import attrs
 
@@ -182,6 +183,12 @@ class CEchoRQ(Request[CEchoRSP]):
 
     affected_sop_class_uid: str | None = attrs.field(default=VERIFICATION, metadata=DISPENSABLE)
     command_data_set_type: int = NO_DATA_SET
+
+    def respond(self, status: Status, **fields: Any) -> CEchoRSP:
+        """Return the answer; the usual one has no further fields."""
+        if fields:
+            return super().respond(status, **fields)
+        return CEchoRSP(self.message_id, status, self.affected_sop_class_uid)
 
 
 @attrs.frozen

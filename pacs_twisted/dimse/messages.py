@@ -180,6 +180,18 @@ class MessageReader:
         return None
 
 
+def longest_fragment(maximum_length: int) -> int:
+    """
+    Return how many bytes of a message go into one P-DATA-TF.
+
+    Args:
+        maximum_length: what the peer takes, in bytes of the PDU-length field, at least 8; 0 means
+            without limit.
+    """
+    length = min(maximum_length or _LONGEST_SENT, _LONGEST_SENT)
+    return (length - PDV_OVERHEAD) & ~1  # fragments are even (PS3.8 annex E.1)
+
+
 def fragment_message(
     context_id: int, command: bytes, data_set: bytes | None, maximum_length: int
 ) -> Iterator[PDataTF]:
@@ -193,11 +205,7 @@ def fragment_message(
         maximum_length: what the peer takes, in bytes of the PDU-length field, at least 8; 0 means
             without limit.
     """
-    length = min(maximum_length or _LONGEST_SENT, _LONGEST_SENT)
-    room = (length - PDV_OVERHEAD) & ~1  # fragments are even (PS3.8 annex E.1)
-    if len(command) <= room and data_set is None:
-        yield PDataTF([PDV(context_id, COMMAND | LAST, command)])
-        return
+    room = longest_fragment(maximum_length)
     for control, data in (COMMAND, command), (0, data_set):
         if data is None:
             continue

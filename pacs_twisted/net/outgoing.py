@@ -5,8 +5,8 @@ While bytes wait for a peer that takes none, nothing more is read from it: whoev
 connection is told when that begins and when it is over.
 
 `ITransport.write` queues and wakes the reactor, several system calls for an answer of a hundred
-bytes. On plain TCP and UNIX transports of Twisted bytes go straight into the socket instead, as
-long as nothing is queued; this is the one module that knows how.
+bytes. On plain TCP and UNIX transports of Twisted bytes go straight into the socket instead
+(`getHandle`), as long as nothing is queued; this is the one module that knows how.
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ class ImmediateOutgoing(Outgoing):
     before has gone, so that the peer's progress can be seen.
     """
 
-    __slots__ = ("_pieces", "_registering", "_write_some")
+    __slots__ = ("_pieces", "_registering", "_send")
 
     def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
         super().__init__(transport, clock, owner)
-        self._write_some = transport.writeSomeData
+        self._send: Callable[[bytes], int] = transport.getHandle().send
         self._pieces: deque[memoryview] = deque()
         self._registering = False
 
@@ -139,12 +139,13 @@ class ImmediateOutgoing(Outgoing):
         if self.waiting:
             self._pieces.append(memoryview(data))
             return
-        taken = self._write_some(data)
+        try:
+            taken = self._send(data)
+        except OSError:  # full, or an error that the transport will find for itself
+            taken = 0
         if taken == length:
             return
-        # Anything but a count is an error, which the transport will find for itself.
-        rest = memoryview(data)[taken:] if type(taken) is int and taken > 0 else memoryview(data)
-        self._pieces.append(rest)
+        self._pieces.append(memoryview(data)[taken:])
         # Registering asks for bytes at once; the same call comes when the transport is empty.
         self._registering = True
         self._transport.registerProducer(self, False)
@@ -156,7 +157,7 @@ class ImmediateOutgoing(Outgoing):
         """The socket is gone, and must not be asked any more."""
         self._pieces.clear()
         self.waiting = False
-        self._write_some = len
+        self._send = len
 
     def resumeProducing(self) -> None:
         """Twisted: the transport has sent all that it had."""

@@ -8,7 +8,7 @@ until it is whole, and its length is bounded.
 
 from __future__ import annotations
 
-from pacs_twisted.errors import InvalidPDU, ProtocolError, UnrecognizedPDU
+from pacs_twisted.errors import InvalidPDU, UnrecognizedPDU
 from pacs_twisted.pdu._header import HEADER
 from pacs_twisted.pdu.abort import AAbort
 from pacs_twisted.pdu.associate import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -141,7 +141,10 @@ class PDUReader:
         if available < HEADER.size:
             return None
         length = HEADER.unpack_from(self._view, self._offset)[1]
-        self._check_length(pdu_type, length)
+        problem = self._judge_length(pdu_type, length)
+        if problem:
+            self.broken = True
+            raise InvalidPDU(problem)
         self._offset += HEADER.size
         if pdu_type == _P_DATA_TF:
             self._pdu_left = length
@@ -149,12 +152,6 @@ class PDUReader:
         self._body_type = pdu_type
         self._missing = length
         return self._collect_body()
-
-    def _check_length(self, pdu_type: int, length: int) -> None:
-        problem = self._judge_length(pdu_type, length)
-        if problem:
-            self.broken = True
-            raise InvalidPDU(problem)
 
     def _judge_length(self, pdu_type: int, length: int) -> str:
         if pdu_type == _P_DATA_TF:
@@ -193,68 +190,62 @@ class PDUReader:
         """
         Hand on what has arrived of P-DATA-TFs, up to the last fragment of a command or data set.
 
-        Where something wrong follows good fragments, those are handed on first, and the next call
-        raises the error.
+        Where something wrong follows good fragments, those are handed on first: the next call
+        comes upon it again and raises the error.
         """
         view, offset, end = self._view, self._offset, self._end
         pdu_left, pdv_left = self._pdu_left, self._pdv_left
+        context_id, control = self._context_id, self._control
         pdvs: list[PDV] = []
-        try:
-            while True:
-                if not pdv_left:
-                    if not pdu_left:  # may the run go on with the next PDU?
-                        if end - offset < HEADER.size:
-                            break
-                        pdu_type, length = HEADER.unpack_from(view, offset)
-                        if pdu_type != _P_DATA_TF:
-                            break
-                        self._check_length(pdu_type, length)
-                        offset += HEADER.size
-                        pdu_left = length
-                    if end - offset < PDV_HEADER.size:
+        while True:
+            if not pdv_left:
+                if not pdu_left:  # may the run go on with the next PDU?
+                    if end - offset < HEADER.size:
                         break
-                    length = self._check_pdv(view, offset, pdu_left)
-                    offset += PDV_HEADER.size
-                    pdu_left -= PDV_HEADER.size
-                    pdv_left = length - MINIMUM_PDV_LENGTH
-                if pdv_left and offset == end:
+                    pdu_type, length = HEADER.unpack_from(view, offset)
+                    if pdu_type != _P_DATA_TF or self._judge_length(pdu_type, length):
+                        break
+                    offset += HEADER.size
+                    pdu_left = length
+                if end - offset < PDV_HEADER.size:
                     break
-                take = min(pdv_left, end - offset)
-                pdu_left -= take
-                pdv_left -= take
-                if not pdu_left:
-                    self.completed += 1
-                control = self._control
-                pdvs.append(
-                    PDV(
-                        self._context_id,
-                        control & ~LAST if pdv_left else control,
-                        view[offset : offset + take],
-                    )
-                )
-                offset += take
-                if control & LAST:
-                    break
-        except ProtocolError:
-            if not pdvs:
-                raise
-            self.broken = False  # not yet: these are good
+                length, context_id, control = PDV_HEADER.unpack_from(view, offset)
+                rest = pdu_left - PDV_LENGTH_SIZE - length
+                if (
+                    length < MINIMUM_PDV_LENGTH
+                    or rest < 0
+                    or 0 < rest < PDV_HEADER.size
+                    or context_id % 2 == 0
+                ):
+                    if pdvs:
+                        break
+                    self.broken = True
+                    raise InvalidPDU(_describe_wrong_pdv(length, context_id, rest))
+                offset += PDV_HEADER.size
+                pdu_left -= PDV_HEADER.size
+                pdv_left = length - MINIMUM_PDV_LENGTH
+            if pdv_left and offset == end:
+                break
+            take = min(pdv_left, end - offset)
+            pdu_left -= take
+            pdv_left -= take
+            if not pdu_left:
+                self.completed += 1
+            fragment = view[offset : offset + take]
+            offset += take
+            pdvs.append(PDV(context_id, control & ~LAST if pdv_left else control, fragment))
+            if control & LAST:
+                break
         self._offset, self._pdu_left, self._pdv_left = offset, pdu_left, pdv_left
+        self._context_id, self._control = context_id, control
         return PDataTF(pdvs) if pdvs else None
 
-    def _check_pdv(self, view: memoryview, offset: int, pdu_left: int) -> int:
-        """Read the header of a PDV and return its length."""
-        length, context_id, control = PDV_HEADER.unpack_from(view, offset)
-        room = pdu_left - PDV_LENGTH_SIZE
-        problem = ""
-        if not MINIMUM_PDV_LENGTH <= length <= room:
-            problem = f"presentation data value of {length} bytes in {room} of its PDU"
-        elif 0 < room - length < PDV_HEADER.size:
-            problem = f"{room - length} bytes left over at the end of a P-DATA-TF"
-        elif context_id % 2 == 0:
-            problem = f"presentation context ID {context_id} is not odd"
-        if problem:
-            self.broken = True
-            raise InvalidPDU(problem)
-        self._context_id, self._control = context_id, control
-        return int(length)
+
+def _describe_wrong_pdv(length: int, context_id: int, rest: int) -> str:
+    if length < MINIMUM_PDV_LENGTH:
+        return f"presentation data value of {length} bytes"
+    if rest < 0:
+        return f"presentation data value of {length} bytes in {length + rest} of its PDU"
+    if 0 < rest < PDV_HEADER.size:
+        return f"{rest} bytes left over at the end of a P-DATA-TF"
+    return f"presentation context ID {context_id} is not odd"

@@ -34,7 +34,6 @@ from pacs_twisted.dimse import (
     NSetRQ,
     Status,
 )
-from pacs_twisted.dimse.commands import REQUESTS
 from pacs_twisted.uids import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -142,15 +141,21 @@ class ApplicationEntity:
 
     supported: Mapping[str, Sequence[str]] = attrs.field(init=False, repr=False, eq=False)
     """For each abstract syntax its transfer syntaxes, in order of preference."""
-    _by_abstract_syntax: Mapping[str, Service] = attrs.field(init=False, repr=False, eq=False)
+    _handlers: Mapping[tuple[int, str], Handler] = attrs.field(init=False, repr=False, eq=False)
 
     @supported.default
     def _collect_supported(self) -> Mapping[str, Sequence[str]]:
         return {uid: syntaxes for service in self.services for uid, syntaxes in _items(service)}
 
-    @_by_abstract_syntax.default
-    def _collect_services(self) -> Mapping[str, Service]:
-        return {uid: service for service in self.services for uid, _ in _items(service)}
+    @_handlers.default
+    def _collect_handlers(self) -> Mapping[tuple[int, str], Handler]:
+        serves = {uid: service for service in self.services for uid, _ in _items(service)}
+        return {
+            (kind.command_field, uid): getattr(service, method)
+            for uid, service in serves.items()
+            for kind, method in METHODS.items()
+            if hasattr(service, method)
+        }
 
     def find_handler(self, command: Command, presentation: PresentationContext) -> Handler | Status:
         """
@@ -159,13 +164,10 @@ class ApplicationEntity:
         0211H for an operation that the context does not provide to this peer, 0212H for an argument
         that is not understood, 0122H for a SOP class other than the context's (PS3.7 annex C).
         """
-        service = self._by_abstract_syntax.get(presentation.abstract_syntax)
-        mistyped = isinstance(command, MistypedCommand)
-        method = METHODS.get(REQUESTS[command.command_field] if mistyped else type(command))
-        handler: Handler | None = getattr(service, method, None) if method else None
+        handler = self._handlers.get((command.command_field, presentation.abstract_syntax))
         if handler is None or not presentation.requestor_is_scu:
             return Status.UNRECOGNIZED_OPERATION
-        if mistyped:
+        if isinstance(command, MistypedCommand):
             return Status.MISTYPED_ARGUMENT
         sop_class = _sop_class(command)
         if sop_class is not None and sop_class != presentation.abstract_syntax:

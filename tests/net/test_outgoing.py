@@ -226,12 +226,20 @@ class ImmediateTests(OutgoingCase, BothTests):
         self.reactor.run()
         self.assertEqual(self.socket.sent, b"responseanother")
 
-    def test_not_a_count(self) -> None:
-        """Whatever `writeSomeData` returns that is no count, nothing is lost and nothing raised."""
-        for odd in (ConnectionResetError(), None, -1, True, 2.0):
+    def test_error(self) -> None:
+        """Whatever the socket says that is no count, nothing is lost and nothing raised."""
+
+        class Broken:
+            def __init__(self, error: OSError) -> None:
+                self.error = error
+
+            def send(self, data: bytes) -> int:
+                raise self.error
+
+        for error in (BlockingIOError(), ConnectionResetError(), BrokenPipeError(), OSError(9)):
             self.setUp()
             transport: Any = StringTransport()
-            transport.writeSomeData = lambda data, odd=odd: odd
+            transport.getHandle = lambda error=error: Broken(error)
             outgoing = ImmediateOutgoing(transport, self.reactor.seconds, self.owner)
             outgoing.write(b"response")
             self.assertEqual(transport.value(), b"response")
