@@ -610,8 +610,10 @@ class EndTests(HardeningCase):
         command.send(p_data_tf(pdv(1, 0x01, bytes(60_000))), echo_rq()[:5])
         unread.stop_reading()
         unread.send(echo_rq() * 2000)
-        for peer in half, command, unread:
+        peers = half, command, unread
+        for peer in peers:
             peer.reset()
+        for peer in peers:
             self.assertLess(size_of(peer.connection), 100_000)  # Twisted keeps a piece
 
     def test_half_open(self) -> None:
