@@ -184,6 +184,8 @@ class Association:
     Feed it by `connection_made`, `receive_bytes`, `connection_lost` and `artim_expired`. It writes
     to the transport once per call, however much there is to say.
 
+    Its `reader` tells how far the peer has come: PDUs received, whether one has begun, bytes held.
+
     Args:
         transport: carries bytes; its `send` is called with one or more whole PDUs.
         artim: the ARTIM timer.
@@ -205,7 +207,6 @@ class Association:
         "_outbox",
         "_over",
         "_paused",
-        "_reader",
         "_requestor",
         "_respond_when_confirmed",
         "_user",
@@ -214,6 +215,7 @@ class Association:
         "messages_received",
         "messages_sent",
         "peer_maximum_length",
+        "reader",
         "request",
     )
 
@@ -229,7 +231,7 @@ class Association:
         self._user = user
         self._requestor = requestor
         self._bounds = bounds
-        self._reader = PDUReader(bounds.maximum_length, bounds.maximum_associate_length)
+        self.reader = PDUReader(bounds.maximum_length, bounds.maximum_associate_length)
         self._outbox = _Outbox(transport)
         self._notes = _Notes()
         self._core = Core(self._outbox, artim, self._notes, self._judge_as_provider)
@@ -261,21 +263,6 @@ class Association:
         """Whether the association has ended, be the connection still open or not."""
         return self._over
 
-    @property
-    def held(self) -> int:
-        """How many bytes of an unfinished PDU are kept."""
-        return self._reader.held
-
-    @property
-    def inside_pdu(self) -> bool:
-        """Whether a PDU has begun to arrive and is not whole."""
-        return self._reader.inside_pdu
-
-    @property
-    def pdus_received(self) -> int:
-        """How many whole PDUs have arrived."""
-        return self._reader.completed
-
     # What happens to the connection
 
     def connection_made(self) -> None:
@@ -290,14 +277,14 @@ class Association:
         """Take bytes of the peer, cut in any way."""
         if self._deaf:
             return
-        self._reader.feed(data)
+        self.reader.feed(data)
         if not self._busy:
             self._read()
 
     def connection_lost(self) -> None:
         """The connection is gone (Evt17), or could not be made."""
         self._deaf = True
-        self._reader.forget()  # now, and not when the garbage collector finds this
+        self.reader.forget()  # now, and not when the garbage collector finds this
         if self._core.state is not State.Sta1:
             self._machine.transport_closed(None)
             self._rest()
@@ -445,13 +432,13 @@ class Association:
         try:
             while not (self._paused or self._deaf):
                 try:
-                    pdu = self._reader.next_pdu()
+                    pdu = self.reader.next_pdu()
                     if pdu is None:
                         break
                     self._take(pdu)
                 except ProtocolError as error:
                     # Where the next PDU begins cannot be known, or AA-7 answers, once.
-                    self._deaf = self._reader.broken or self._over
+                    self._deaf = self.reader.broken or self._over
                     self._machine.invalid_pdu(error)
                     self._tell(error)
         finally:

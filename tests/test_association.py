@@ -347,10 +347,14 @@ class MessageTests(Case):
         """Whoever watches the time can ask whether a PDU is on its way and how much is kept."""
         end = arrive("acceptor", "Sta2")
         end.association.receive_bytes(RQ[:100])
-        self.assertEqual((end.association.inside_pdu, end.association.held), (True, 94))
+        self.assertEqual(
+            (end.association.reader.inside_pdu, end.association.reader.held), (True, 94)
+        )
         end.association.receive_bytes(RQ[100:])
-        self.assertEqual((end.association.inside_pdu, end.association.held), (False, 0))
-        self.assertEqual(end.association.pdus_received, 1)
+        self.assertEqual(
+            (end.association.reader.inside_pdu, end.association.reader.held), (False, 0)
+        )
+        self.assertEqual(end.association.reader.completed, 1)
 
 
 class ReleaseTests(Case):
@@ -706,14 +710,14 @@ class BadInputTests(Case):
         """An HTTP request is known by its first byte, and nothing of it is kept."""
         data = bytes.fromhex("474554202f20485454502f312e31")
         end = self.check("Sta2", data, ABORT, UnrecognizedPDU)
-        self.assertEqual(end.association.held, 0)
+        self.assertEqual(end.association.reader.held, 0)
         self.check("Sta2", data[:1], ABORT, UnrecognizedPDU)
 
     @requirement("B8")
     def test_huge_request(self) -> None:
         """A claim of 4 GiB is refused from the header."""
         end = self.check("Sta2", bytes.fromhex("0100ffffffff"), ABORT, InvalidPDU)
-        self.assertEqual(end.association.held, 0)
+        self.assertEqual(end.association.reader.held, 0)
 
     @requirement("B5", "H8")
     def test_long_release(self) -> None:

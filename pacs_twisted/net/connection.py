@@ -148,8 +148,9 @@ class Connection(Protocol):
             self._read_more()
         try:
             association.receive_bytes(data)
-            pdus = association.pdus_received
-            if association.inside_pdu:
+            reader = association.reader
+            pdus = reader.completed
+            if reader.inside_pdu:
                 self._note_unfinished(pdus)
             elif pdus != self._pdus:
                 self._pdus = pdus
@@ -350,7 +351,7 @@ class Connection(Protocol):
             self._pdu_bytes = self.bytes_received
             self._pdus = pdus
             self._watch(self.timeouts.pdu)
-        held = self.association.held
+        held = self.association.reader.held
         if held != self._held:
             self._note_held(held)
 
@@ -420,7 +421,7 @@ class Connection(Protocol):
             # Neither timer runs: look again when one of them could be due.
             patience = [seconds for seconds in (self.timeouts.idle, self.timeouts.pdu) if seconds]
             return now + min(patience) if patience else None
-        if self.association.inside_pdu:
+        if self.association.reader.inside_pdu:
             return self._look_at_pdu(now)
         seconds = self.timeouts.idle
         if not seconds:

@@ -169,7 +169,9 @@ class ApplicationEntity:
             return Status.UNRECOGNIZED_OPERATION
         if isinstance(command, MistypedCommand):
             return Status.MISTYPED_ARGUMENT
-        sop_class = _sop_class(command)
+        sop_class = getattr(command, "affected_sop_class_uid", None)
+        if sop_class is None:
+            sop_class = getattr(command, "requested_sop_class_uid", None)
         if sop_class is not None and sop_class != presentation.abstract_syntax:
             return Status.SOP_CLASS_NOT_SUPPORTED
         return handler
@@ -177,9 +179,3 @@ class ApplicationEntity:
 
 def _items(service: Service) -> Iterable[tuple[str, Sequence[str]]]:
     return service.sop_classes.items()
-
-
-def _sop_class(command: Command) -> str | None:
-    """Return the SOP class that a request names, if it does."""
-    uid = getattr(command, "affected_sop_class_uid", None)
-    return uid if uid is not None else getattr(command, "requested_sop_class_uid", None)

@@ -23,12 +23,17 @@ def _entering(action: Action, event: str, old: State, new: State) -> Callable[..
     """Return what Automat calls for one cell: note the state, tell the tracer, do the action."""
     do, name = action.do, action.name
 
-    def enter(events: Events, core: Core, argument: Any) -> None:
+    def straight(machine: Any, data: object, argument: Any) -> None:
+        core = machine.__automat_core__
         core.state = new
         if core.tracer is not None:
             core.tracer(old, event, name, new, argument)
-        do(events, core, argument)
+        do(machine, core, argument)
 
+    def enter(events: Events, core: Core, argument: Any) -> None:
+        straight(events, None, argument)
+
+    enter.straight = straight  # type: ignore[attr-defined]
     return enter
 
 
@@ -85,13 +90,7 @@ def _memoize_transitions(builder: TypeMachineBuilder[Events, Core]) -> None:
 
 def _straight(output: Any) -> Callable[..., None]:
     """Return what does the same as one of Automat's outputs, for a machine without data."""
-    enter = getattr(output, "method", None)
-    if enter is None:
-        return output  # type: ignore[no-any-return]
-
-    def straight(machine: Any, data: object, argument: Any) -> None:
-        enter(machine, machine.__automat_core__, argument)
-
+    straight: Callable[..., None] = getattr(getattr(output, "method", None), "straight", output)
     return straight
 
 

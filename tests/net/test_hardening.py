@@ -104,9 +104,9 @@ class ClaimTests(HardeningCase):
         self.assertEqual(peer.take(), b"")
         peer.send(data[-1:])
         self.assertEqual((peer.take(), peer.state), (answer, "Sta13"))
-        self.assertEqual(peer.connection.association.held, 0)
+        self.assertEqual(peer.connection.association.reader.held, 0)
         peer.send(bytes(100_000))
-        self.assertEqual((peer.take(), peer.connection.association.held), (b"", 0))
+        self.assertEqual((peer.take(), peer.connection.association.reader.held), (b"", 0))
         peer.close()
         self.assertTrue(peer.is_closed)
 
@@ -171,7 +171,7 @@ class ClaimTests(HardeningCase):
         block = p_data_tf(pdv(1, 0x00, bytes(60_000)))
         for _ in range(200):
             peer.send(block)
-            self.assertEqual(peer.connection.association.held, 0)
+            self.assertEqual(peer.connection.association.reader.held, 0)
         peer.send(p_data_tf(pdv(1, 0x02, b"")))
         self.assertEqual(peer.responses(), [(1, 0)])
 
@@ -605,7 +605,7 @@ class EndTests(HardeningCase):
         """What was half-received, or waits to be sent, is dropped with the connection."""
         half, unread = self.connect(), self.associated()
         half.send(b"\x01\x00" + pack(">L", 1 << 20) + bytes(1 << 19))
-        self.assertEqual(half.connection.association.held, 1 << 19)
+        self.assertEqual(half.connection.association.reader.held, 1 << 19)
         command = self.associated()
         command.send(p_data_tf(pdv(1, 0x01, bytes(60_000))), echo_rq()[:5])
         unread.stop_reading()

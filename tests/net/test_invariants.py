@@ -219,7 +219,7 @@ class Crowd(RuleBasedStateMachine):
         assert set(factory.connections) == set(here)
         assert len(here) <= CONNECTIONS
         assert factory.association_count <= PLACES
-        held = sum(connection.association.held for connection in here)
+        held = sum(connection.association.reader.held for connection in here)
         assert factory._held_in_all == sum(factory._held.values()) <= UNFINISHED
         assert factory._held_in_all <= held or not held
         for connection in here:
