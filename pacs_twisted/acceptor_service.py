@@ -35,6 +35,11 @@ from pacs_twisted.net import AcceptorFactory, ApplicationEntity, Timeouts
 RESERVED_FILES = 128
 """Open files beyond the connections: log, listening sockets, the reactor's own, storage."""
 
+BACKLOG = 1024
+"""Connections that wait in the kernel until we take them, unless an endpoint says otherwise."""
+
+_BACKLOG = "backlog="
+
 log = Logger(namespace="pacs_twisted.server")
 
 
@@ -78,9 +83,17 @@ def parse_endpoint(reactor: Any, text: str) -> Any:
     """
     Return the endpoint that a string describes.
 
+    Where it says nothing of a backlog and can have one, that is `BACKLOG`: of more connections at
+    once than Twisted's 50 some would wait for a second, until their peer asks again.
+
     Raises:
         ConfigurationError: it describes none; the parsers are plugins and raise what they like.
     """
+    if _BACKLOG not in text:
+        try:
+            return endpoints.serverFromString(reactor, f"{text}:{_BACKLOG}{BACKLOG}")
+        except Exception:  # the text as it stands will tell
+            pass
     try:
         return endpoints.serverFromString(reactor, text)
     except Exception as error:

@@ -240,6 +240,13 @@ class StartTests(ServiceCase):
             ],
         )
 
+    def test_backlog(self) -> None:
+        """Many may connect at once, unless the endpoint says how many; others need not know it."""
+        self.service(
+            "--listen=tcp:104", "--listen=tcp:105:backlog=7", "--listen=tcp:106:127.0.0.1:8"
+        ).startService()
+        self.assertEqual([server[2] for server in self.reactor.tcpServers], [1024, 7, 8])
+
     def test_without_privileged_start(self) -> None:
         """twist does not call privilegedStartService; we listen all the same."""
         self.service().startService()
