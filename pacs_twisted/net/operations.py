@@ -74,6 +74,7 @@ class Operations:
         "_entity",
         "_failed",
         "_full",
+        "_going_on",
         "_requestor",
         "_running",
         "_waiting",
@@ -95,6 +96,7 @@ class Operations:
         self._running: dict[int, _Operation] = {}
         self._waiting: list[Message] = []  # few at most, and mostly none
         self._full = False
+        self._going_on = False
         self._failed = False
 
     @property
@@ -194,8 +196,14 @@ class Operations:
         self._respond(operation.context.presentation, operation.request, status)
 
     def _go_on(self) -> None:
-        while self._waiting and not (self._at_a_time and len(self._running) >= self._at_a_time):
-            self._serve(self._waiting.pop(0))
+        if self._going_on:
+            return  # what ends at once is followed by the loop below, not by one inside another
+        self._going_on = True
+        try:
+            while self._waiting and not (self._at_a_time and len(self._running) >= self._at_a_time):
+                self._serve(self._waiting.pop(0))
+        finally:
+            self._going_on = False
         if self._full and len(self._waiting) < _MOST_WAITING // 2:
             self._full = False
             self._connection.resume()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pacs_twisted.dimse import (
@@ -14,6 +17,7 @@ from pacs_twisted.dimse import (
     UnrecognizedCommand,
 )
 from pacs_twisted.dimse.commands import REQUESTS
+from pacs_twisted.net import AcceptorFactory
 from pacs_twisted.services import (
     METHODS,
     ApplicationEntity,
@@ -21,6 +25,7 @@ from pacs_twisted.services import (
     Requestor,
     Verification,
 )
+from pacs_twisted.testing import ScriptedRequestor
 from pacs_twisted.uids import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
 from pacs_twisted.upper_layer.negotiation import PresentationContext
 from tests.requirements import requirement
@@ -160,3 +165,35 @@ class RequestContextTests(SynchronousTestCase):
         self.context.cancel()
         self.context.on_cancel(lambda: self.called.append("late"))
         self.assertEqual(self.called, ["late"])
+
+
+class Coroutines(Verification):
+    """A service of coroutines, the first of which waits; it notes how deep its calls are."""
+
+    def __init__(self) -> None:
+        self.gate: Deferred[None] = Deferred()
+        self.depths: list[int] = []
+
+    async def c_echo(self, request: CEchoRQ, context: RequestContext) -> Status:  # type: ignore[override]
+        if request.message_id == 1:
+            await self.gate
+        self.depths.append(len(inspect.stack(0)))
+        return Status.SUCCESS
+
+
+class WaitingTests(SynchronousTestCase):
+    """Requests that come while another is being served wait for it."""
+
+    def test_depth(self) -> None:
+        """They follow one another; none is served inside the call that answers the one before."""
+        clock, service = Clock(), Coroutines()
+        factory = AcceptorFactory(ApplicationEntity("PACS", [service]), reactor=clock)
+        requestor = ScriptedRequestor(factory, clock)
+        requestor.associate()
+        for _ in range(60):
+            requestor.send(CEchoRQ(requestor.next_message_id(), VERIFICATION))
+        requestor.pump.flush()
+        service.gate.callback(None)
+        requestor.pump.flush()
+        self.assertEqual(len(requestor.responses), 60)
+        self.assertEqual(len(set(service.depths[1:])), 1)
