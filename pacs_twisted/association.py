@@ -514,10 +514,12 @@ class Association:
             self._deaf = True  # also when Sta13, where it was over already, has led to it
         if self._core.state in _OVER and not self._over:
             self._over = True
-            if self._messages is not None:
-                self._messages.abandon()
-            self._outbox.flush()  # our last word goes out before the place is given back
-            self._user.association_ended(notes.ending or _untold_ending(cause))
+            try:
+                if self._messages is not None:
+                    self._messages.abandon()
+            finally:  # also when a sink fails: who is not told of the end waits for ever
+                self._outbox.flush()  # our last word goes out before the place is given back
+                self._user.association_ended(notes.ending or _untold_ending(cause))
 
     def _establish(self, ac: AAssociateAC) -> None:
         """Take over what both sides have agreed on."""

@@ -833,6 +833,20 @@ class SinkTests(Case):
             self.assertEqual(at_the_end, [True], name)
             self.assertEqual(user.commands, [], name)
 
+    def test_abandon_fails(self) -> None:
+        """A sink that fails at the end hides it neither from the peer nor from the user."""
+
+        def fail() -> None:
+            raise RuntimeError
+
+        end = established(ScriptedUser())
+        end.association.receive_bytes(STORE_COMMAND + STORE_DATA)
+        end.transport.take()
+        self.patch(end.user.sinks[0], "abandon", fail)
+        self.assertRaises(RuntimeError, end.association.abort)
+        self.assertEqual(end.transport.take(), ABORT)
+        self.assertEqual(end.user.endings, [Ending(Outcome.ABORTED)])
+
     def test_kept(self) -> None:
         """A whole data set stays what it is."""
         end = established(ScriptedUser())
