@@ -282,8 +282,7 @@ class AcceptorService(service.Service):
         """Listen, if the command has no privileged start (twist has none), and serve."""
         super().startService()
         self._listen()
-        if hasattr(signal, "SIGHUP"):
-            self._signals.handle(signal.SIGHUP, self.reload)
+        self._signals.handle(signal.SIGHUP, self.reload)
         self._stop_signals = 0
         self._reactor.callWhenRunning(self._watch_stop_signals)
         self._release_terminal()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection as TCPTransport
@@ -171,8 +170,6 @@ class Connection(Protocol):
 
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
-        if reason.check(ConnectionDone) is None and not self.association.is_over:
-            self.note_loss(reason)
         self.outgoing.lost()
         self.guard(self.association.connection_lost)
         self.guard(self.give_back)
@@ -329,9 +326,6 @@ class Connection(Protocol):
     def idle_expired(self) -> None:
         """Nothing has come for too long."""
         self.time_out("idle", self.timeouts.idle)
-
-    def note_loss(self, reason: Failure) -> None:
-        """The connection broke under the association."""
 
     def time_out(self, timer: str, seconds: float) -> None:
         """End the association because a timer has run out."""
