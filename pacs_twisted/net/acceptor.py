@@ -332,5 +332,6 @@ def peer_text(address: IAddress | None) -> str:
     host = getattr(address, "host", None)
     if host is None:
         return printable(os.fsdecode(getattr(address, "name", None) or "local"))
+    host = printable(host)  # by the PROXY protocol, version 1, it is any text that was sent
     port = getattr(address, "port", 0)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
