@@ -434,7 +434,14 @@ class AcceptorService(service.Service):
         )
         closed = self._close_ports()
         closed.addCallback(lambda _: self.factory.shut_down())
-        closed.addErrback(lambda failure: log.failure("while stopping", failure))
+        closed.addErrback(
+            lambda failure: log.failure(
+                "{command}: error while stopping",
+                failure,
+                command=self.settings.command,
+                event="stopping",
+            )
+        )
         closed.addCallback(lambda _: self._stopped(stopping))
         follower = _follow(stopping)
         if self._stop_signals > 1:

@@ -204,7 +204,11 @@ class Connection(Protocol):
         try:
             self.association.abort()
         except Exception:
-            log.failure("association {association}: abort failed", association=self.number)
+            log.failure(
+                "association {association}: abort failed",
+                association=self.number,
+                event="internal-error",
+            )
         if not self.association.is_over:
             self.drop()
         else:

@@ -51,8 +51,8 @@ def ending_fields() -> set[str]:
     return found
 
 
-def logged() -> Iterator[tuple[str, set[str]]]:
-    """Yield name and fields of every call of a logger in the code that names its event."""
+def calls() -> Iterator[tuple[str, dict[str | None, ast.expr]]]:
+    """Yield place and keyword arguments of every call of a logger in the code."""
     package = Path(pacs_twisted.__file__).parent
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -60,14 +60,27 @@ def logged() -> Iterator[tuple[str, set[str]]]:
                 continue
             if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "log"):
                 continue
-            fields = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
-            event = fields.pop("event", None)
-            if isinstance(event, ast.Constant):
-                yield str(event.value), set(fields)
+            yield (
+                f"{path.name}:{node.lineno}",
+                {keyword.arg: keyword.value for keyword in node.keywords},
+            )
+
+
+def logged() -> Iterator[tuple[str, set[str]]]:
+    """Yield name and fields of every call of a logger in the code that names its event."""
+    for _, arguments in calls():
+        event = arguments.pop("event", None)
+        if isinstance(event, ast.Constant):
+            yield str(event.value), {name for name in arguments if name}
 
 
 class LogEventTests(SynchronousTestCase):
     """The page is complete, and lists nothing that does not exist."""
+
+    def test_every_line(self) -> None:
+        """Every line has an event: a constant, a variable, or one among its **fields."""
+        for place, arguments in calls():
+            self.assertTrue("event" in arguments or None in arguments, place)
 
     def test_events(self) -> None:
         """Every event that the code names is listed with all its fields, and no other."""
