@@ -317,9 +317,9 @@ class AcceptorProtocol(Connection):
                 self._log.note_request(rq)
         if self.operations is not None:
             self.operations.abandon()
-        if self._judgement is not None:
-            self._judgement.cancel()
         self._log.ended(ending, self.association, self.bytes_received, self.outgoing.bytes_sent)
+        if self._judgement is not None:
+            self._judgement.cancel()  # last, since it is the application's and may fail
 
 
 async def _await(judgement: Any) -> AAssociateRJ | None:
