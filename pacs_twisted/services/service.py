@@ -12,7 +12,7 @@ PDUs or transports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -145,11 +145,15 @@ class ApplicationEntity:
 
     @supported.default
     def _collect_supported(self) -> Mapping[str, Sequence[str]]:
-        return {uid: syntaxes for service in self.services for uid, syntaxes in _items(service)}
+        return {
+            uid: syntaxes
+            for service in self.services
+            for uid, syntaxes in service.sop_classes.items()
+        }
 
     @_handlers.default
     def _collect_handlers(self) -> Mapping[tuple[int, str], Handler]:
-        serves = {uid: service for service in self.services for uid, _ in _items(service)}
+        serves = {uid: service for service in self.services for uid in service.sop_classes}
         return {
             (kind.command_field, uid): getattr(service, method)
             for uid, service in serves.items()
@@ -175,7 +179,3 @@ class ApplicationEntity:
         if sop_class is not None and sop_class != presentation.abstract_syntax:
             return Status.SOP_CLASS_NOT_SUPPORTED
         return handler
-
-
-def _items(service: Service) -> Iterable[tuple[str, Sequence[str]]]:
-    return service.sop_classes.items()
