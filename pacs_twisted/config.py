@@ -348,7 +348,7 @@ class ServerSettings:
         Seconds(may_be_off=False),
         30.0,
         "How long a peer may take from connecting to a whole A-ASSOCIATE-RQ, and to close"
-        " after we have rejected or aborted (ARTIM, PS3.8 section 9.1.4). It cannot be off.",
+        " after we have rejected or aborted (ARTIM, PS3.8 section 9.1.5). It cannot be off.",
         unit="s",
         reload=True,
     )

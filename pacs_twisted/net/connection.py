@@ -222,7 +222,7 @@ class Connection(Protocol):
     # The association's transport
 
     def connect(self) -> None:
-        """AE-1: subclasses that request associations connect by an endpoint before."""
+        """AE-1: nothing to do, since whoever requests an association has connected before."""
 
     def send(self, data: bytes) -> None:
         """Send whole PDUs."""

@@ -176,7 +176,19 @@ class AcceptorFactory(ServerFactory):
         idle_action: IdleAction | None = None,
         reject_empty: bool | None = None,
     ) -> None:
-        """Change what new connections meet; those that exist keep their timers and services."""
+        """
+        Change what new connections meet; None leaves a thing as it is.
+
+        Connections that exist keep their timers and idle action, associations their services. The
+        admission, the entity and `reject_empty` count for every A-ASSOCIATE-RQ from now on.
+
+        Args:
+            entity: its title and services.
+            admission: who may associate, and how many at a time.
+            timeouts: seconds.
+            idle_action: how an idle association is ended.
+            reject_empty: whether to reject an association without an acceptable context.
+        """
         if entity is not None:
             self.entity = entity
             self._make_offer()
