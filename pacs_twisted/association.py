@@ -351,7 +351,8 @@ class Association:
         Raises:
             NoPresentationContext: the context was not accepted.
             OutOfSequence: neither in Sta6 nor in Sta8.
-            ValueError: the command set says that a data set follows, and none does; or the reverse.
+            ValueError: the command set says that a data set follows, and none does, or the reverse;
+                or the peer's maximum length leaves no room for a fragment.
         """
         context = self.contexts.get(context_id)
         if context is None:

@@ -40,6 +40,7 @@ from pacs_twisted.testing import (
     associate_rq,
     message_pdus,
 )
+from pacs_twisted.uids import VERIFICATION
 from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import PresentationContext
 from tests import bytes_of
@@ -852,6 +853,21 @@ class SinkTests(Case):
         end = established(ScriptedUser())
         end.association.receive_bytes(STORE_COMMAND + STORE_DATA + STORE_END + ABORT)
         self.assertFalse(end.user.sinks[0].abandoned)
+
+
+class NoRoomTests(Case):
+    """A peer whose maximum length leaves no room for a fragment cannot be told anything."""
+
+    def test_send(self) -> None:
+        """Our own caller hears of it; nothing is sent, and nothing counts as sent."""
+        for maximum_length in range(1, 8):
+            answer = associate_ac(maximum_length=maximum_length)
+            pair = AssociationPair(acceptor=ScriptedUser(answer=answer))
+            pair.associate()
+            requestor = pair.requestor
+            self.assertRaises(ValueError, requestor.association.send, 1, CEchoRQ(1, VERIFICATION))
+            self.assertEqual(requestor.transport.take(), b"")
+            self.assertEqual(requestor.association.messages_sent, 0)
 
 
 class DataSetTests(Case):

@@ -204,8 +204,13 @@ def fragment_message(
         data_set: the encoded data set, of even length and not empty; None if there is none.
         maximum_length: what the peer takes, in bytes of the PDU-length field, at least 8; 0 means
             without limit.
+
+    Raises:
+        ValueError: the maximum length leaves no room for a fragment.
     """
     room = longest_fragment(maximum_length)
+    if room <= 0:
+        raise ValueError(f"a maximum length of {maximum_length} leaves no room for a fragment")
     for control, data in (COMMAND, command), (0, data_set):
         if data is None:
             continue
