@@ -31,7 +31,7 @@ _ABORT_REASONS = {
     6: "invalid PDU parameter value",
 }
 
-_LONGEST = 64
+_LONGEST = 64  # characters of a peer's text in a line
 
 
 def describe_reject(rj: AAssociateRJ) -> str:
@@ -50,10 +50,10 @@ def describe_abort(abort: AAbort) -> str:
     return f"{who}, {reason} ({abort.source}/{abort.reason})"
 
 
-def printable(text: str, longest: int = _LONGEST) -> str:
+def printable(text: str) -> str:
     """Return a peer's text, cut, and with everything but printable ASCII escaped."""
-    if len(text) > longest:
-        text = text[:longest] + "..."
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "..."
     if text.isascii() and text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")

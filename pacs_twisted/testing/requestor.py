@@ -151,6 +151,7 @@ class ScriptedRequestor(Protocol):
             AssociationLost: the connection closed.
             ProtocolError: the server broke the protocol.
             NoPresentationContext: the context was not accepted.
+            OutOfSequence: there is no association.
         """
         before = len(self.responses)
         self.send(command, data_set, context_id=context_id)
@@ -178,6 +179,7 @@ class ScriptedRequestor(Protocol):
 
         Raises:
             NoAnswer: the server has not agreed yet.
+            OutOfSequence: there is no association.
         """
         self.association.release()
         self.pump.flush()
