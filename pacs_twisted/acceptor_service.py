@@ -184,9 +184,13 @@ class SignalHandlers:
             pass_on: says whether a signal is for the handler that was there before; where
                 there was none, none of ours is installed.
         """
+        installed = early = False
 
         def handler(number: int, frame: object) -> None:
-            if pass_on is not None and pass_on():
+            nonlocal early
+            if not installed:  # `signal.signal` has not told yet what was there before
+                early = True
+            elif pass_on is not None and pass_on():
                 previous(number, frame)
             else:
                 self._reactor.callFromThread(function)
@@ -198,6 +202,10 @@ class SignalHandlers:
         self._previous.setdefault(number, previous)
         if pass_on is not None and not callable(previous):
             self.restore(number)
+        else:
+            installed = True
+        if early:
+            signal.raise_signal(number)  # once more, for whoever it is now
 
     def restore(self, number: int) -> None:
         """Put back what was there before."""

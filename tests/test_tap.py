@@ -614,6 +614,28 @@ class SignalTests(SynchronousTestCase):
         handlers.handle(signal.SIGHUP, lambda: None)
         handlers.restore(signal.SIGHUP)
 
+    def test_early(self) -> None:
+        """A signal that comes while its handler is being installed is not lost."""
+        number = signal.SIGUSR2
+        before: list[int] = []
+        self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+        def install(number: int, handler: Any) -> Any:
+            previous = signal.signal(number, handler)
+            if handler is not remember:
+                signal.raise_signal(number)
+            return previous
+
+        def remember(number: int, frame: object) -> None:
+            before.append(number)
+
+        signal.signal(number, remember)
+        handlers = SignalHandlers(Reactor(), install)
+        handlers.handle(number, lambda: None, lambda: True)
+        self.assertEqual(before, [number])
+        handlers.restore(number)
+        self.assertIs(signal.getsignal(number), remember)
+
     def test_nobody_to_pass_on_to(self) -> None:
         """Where the application has no handler of its own, a signal does what it always did."""
         signals = Signals()
