@@ -54,6 +54,7 @@ class Process:
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
             cwd=directory,
+            preexec_fn=_heed_interrupts,
         )
         assert self._child.stdout is not None
         self._pipe = self._child.stdout
@@ -140,6 +141,11 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.destroy()
+
+
+def _heed_interrupts() -> None:
+    """In the child: a shell that runs the tests in the background has SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read_until(
