@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import selectors
 import signal
 import socket
@@ -55,8 +56,8 @@ class CommandCase(SynchronousTestCase):
             "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{before}" if before else str(CHECKOUT)
         }
 
-    def run_to_end(self, *command: str) -> Ended:
-        """Run a command that ends by itself."""
+    def run_to_end(self, *command: str, inherited: Sequence[int] = ()) -> Ended:
+        """Run a command that ends by itself, and that inherits these descriptors."""
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -66,6 +67,7 @@ class CommandCase(SynchronousTestCase):
             cwd=self.directory,
             env={**os.environ, **self.environment},
             check=False,
+            pass_fds=inherited,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -149,7 +151,17 @@ class MistakeTests(CommandCase):
     def test_occupied_port_of_a_daemon(self) -> None:
         """An occupied port, when the daemon has left the terminal: the terminal is told."""
         endpoint = f"tcp:{self.occupied()}:interface=127.0.0.1"
-        ended = self.run_to_end(*TWISTD, "pacs-echo", f"--listen={endpoint}")
+        # The waiting parent is told before the pid file goes: the pipe is closed at the very end.
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        try:
+            ended = self.run_to_end(
+                *TWISTD, "pacs-echo", f"--listen={endpoint}", inherited=(writing,)
+            )
+        finally:
+            os.close(writing)
+        ready, _, _ = select.select([reading], [], [], PATIENCE)
+        self.assertTrue(ready, "the daemon still runs")
         line = f"pacs-echo: cannot listen on {endpoint}: Address already in use"
         self.assertEqual(ended.status, 1)
         self.assertEqual(ended.stderr.splitlines()[0], line)
