@@ -395,11 +395,16 @@ class AcceptorService(service.Service):
         changed = list(differences(self.settings, new))
         now = [option for option in changed if option.reload]
         later = [option.name for option in changed if not option.reload]
-        self.settings = attrs.evolve(
-            self.settings,
-            **{option.attribute: getattr(new, option.attribute) for option in now},
-        )
-        self._apply()
+        try:
+            self._apply(
+                attrs.evolve(
+                    self.settings,
+                    **{option.attribute: getattr(new, option.attribute) for option in now},
+                )
+            )
+        except Exception:
+            log.failure("not reloaded, nothing has changed", event="reload")
+            return
         log.info(
             "reloaded: {changed}",
             changed=", ".join(option.name for option in now) or "nothing has changed",
@@ -408,14 +413,16 @@ class AcceptorService(service.Service):
         if later:
             log.warn("only a restart changes {names}", names=", ".join(later), event="reload")
 
-    def _apply(self) -> None:
+    def _apply(self, settings: ServerSettings) -> None:
+        """Let new settings be in force; first comes what can fail."""
         self.factory.reconfigure(
-            entity=self._make_entity(self.settings),
-            admission=admission_policy(self.settings),
-            timeouts=timeouts(self.settings),
-            idle_action=self.settings.idle_action,
-            reject_empty=self.settings.reject_empty,
+            entity=self._make_entity(settings),
+            admission=admission_policy(settings),
+            timeouts=timeouts(settings),
+            idle_action=settings.idle_action,
+            reject_empty=settings.reject_empty,
         )
+        self.settings = settings
         self.factory.debug = self.settings.log_level == "debug"
         if self._set_log_level is not None:
             self._set_log_level(self.settings.log_level)

@@ -144,12 +144,13 @@ class _Outbox:
 class _Notes:
     """The machine's service user: it takes note; `Association` tells when the machine rests."""
 
-    __slots__ = ("ending", "pdata", "told")
+    __slots__ = ("ending", "loss", "pdata", "told")
 
     def __init__(self) -> None:
         self.told: list[AAssociateRQ | AAssociateAC | AAssociateRJ | AReleaseRQ | AReleaseRP] = []
         self.pdata: PDataTF | None = None
         self.ending: Ending | None = None
+        self.loss: PacsError | None = None
 
     def a_associate_indication(self, rq: AAssociateRQ) -> None:
         self.told.append(rq)
@@ -173,8 +174,10 @@ class _Notes:
         self.ending = Ending(Outcome.ABORTED_BY_PEER, abort)
 
     def a_p_abort_indication(self, error: ProtocolError | None) -> None:
-        outcome = Outcome.LOST if error is None else Outcome.PROTOCOL_ERROR
-        self.ending = Ending(outcome, error)
+        if error is None:
+            self.ending = Ending(Outcome.LOST, self.loss)
+        else:
+            self.ending = Ending(Outcome.PROTOCOL_ERROR, error)
 
 
 class Association:
@@ -281,9 +284,15 @@ class Association:
         if not self._busy:
             self._read()
 
-    def connection_lost(self) -> None:
-        """The connection is gone (Evt17), or could not be made."""
+    def connection_lost(self, cause: PacsError | None = None) -> None:
+        """
+        The connection is gone (Evt17), or could not be made.
+
+        Args:
+            cause: how, for the user's `association_ended`, if that was the end.
+        """
         self._deaf = True
+        self._notes.loss = cause
         self.reader.forget()  # now, and not when the garbage collector finds this
         if self._core.state is not State.Sta1:
             self._machine.transport_closed(None)

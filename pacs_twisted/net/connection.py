@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Connection as TCPTransport
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association, Bounds, Ending
 from pacs_twisted.dimse import Command
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
+from pacs_twisted.errors import AssociationLost
 from pacs_twisted.net.outgoing import Outgoing, outgoing_for
 from pacs_twisted.net.timers import ArtimTimers, TimedOut, Timeouts, Watchdog
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -131,6 +133,7 @@ class Connection(Protocol):
         self.outgoing = outgoing_for(transport, self._seconds, self)
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)  # so that a dead peer is noticed even while we owe it
         if isinstance(transport, TCPTransport):
             transport.bufferSize = _FIRST_READ
             self._large_reads = False
@@ -171,7 +174,7 @@ class Connection(Protocol):
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
         self.outgoing.lost()
-        self.guard(self.association.connection_lost)
+        self.guard(self.association.connection_lost, AssociationLost(_describe_loss(reason)))
         self.guard(self.give_back)
         self._artim.stop()
         self._watchdog.stop()
@@ -444,3 +447,9 @@ class Connection(Protocol):
             self._pdu_since, self._pdu_bytes = now, self.bytes_received
             due = now + seconds
         return due if idle is None else min(due, idle)
+
+
+def _describe_loss(reason: Failure) -> str:
+    if reason.check(ConnectionDone):
+        return "closed by the peer"
+    return "dropped" if reason.check(ConnectionAborted) else "broken off"

@@ -126,9 +126,11 @@ class Operations:
 
     def fail_older_than(self, since: float) -> None:
         """Answer with a failure what has been served since then or longer."""
-        for operation in list(self._running.values()):
-            if operation.since <= since:
+        for message_id, operation in list(self._running.items()):
+            # What one service does when it is cancelled may have ended the others.
+            if operation.since <= since and self._running.get(message_id) is operation:
                 self._answer(operation, Status.PROCESSING_FAILURE)
+                self._tell_cancelled(operation)
                 self._cancel_deferred(operation)
         self._go_on()
 

@@ -106,11 +106,11 @@ class RequestContext:
     requestor: Requestor
     presentation: PresentationContext
     cancelled: bool = False
-    """Whether the peer has sent a C-CANCEL, or the association has ended, before the answer."""
+    """Whether the peer has sent a C-CANCEL, the association has ended, or it took too long."""
     _watchers: list[Callable[[], None]] = attrs.field(factory=list, init=False, repr=False)
 
     def on_cancel(self, call: Callable[[], None]) -> None:
-        """Call this when the peer cancels the request or the association ends before the answer."""
+        """Call this when nobody waits for the answer any more: see `cancelled`."""
         if self.cancelled:
             call()
         else:
