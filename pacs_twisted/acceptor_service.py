@@ -98,6 +98,8 @@ def parse_endpoint(reactor: Any, text: str) -> Any:
         return endpoints.serverFromString(reactor, text)
     except Exception as error:
         reason = re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__
+        if isinstance(error, ImportError):
+            reason += "; TLS needs the extra pacs-twisted[tls]"
         raise ConfigurationError(
             f"listen: {text} is not a usable endpoint string: {reason}"
         ) from error
@@ -290,7 +292,6 @@ class AcceptorService(service.Service):
         """Listen, if the command has no privileged start (twist has none), and serve."""
         super().startService()
         self._listen()
-        self._signals.handle(signal.SIGHUP, self.reload)
         self._stop_signals = 0
         self._reactor.callWhenRunning(self._watch_stop_signals)
         self._release_terminal()
@@ -300,6 +301,8 @@ class AcceptorService(service.Service):
         if self._listens:
             return
         self._listens = True
+        # Before the first port opens: who sees it open may ask for a reload, which would end us.
+        self._signals.handle(signal.SIGHUP, self.reload)
         self._raise_file_limit()
         for text in self.settings.listen:
             problem = self._open_port(text)
@@ -319,6 +322,8 @@ class AcceptorService(service.Service):
             listening.addErrback(problems.append)
         else:
             listening.addErrback(self._failed_late, text)
+        if problems and problems[0].check(KeyboardInterrupt, SystemExit):
+            problems[0].raiseException()
         return f"cannot listen on {text}: {_reason(problems[0])}" if problems else None
 
     def _port_open(self, port: IListeningPort) -> None:
@@ -364,6 +369,7 @@ class AcceptorService(service.Service):
     def _fail(self, line: str) -> NoReturn:
         """End the start with a line to the administrator."""
         self._listens = False
+        self._signals.restore(signal.SIGHUP)
         complain(self.settings.command, line, self._terminal)
         self._release_terminal()
         log.error("{command}: {line}", command=self.settings.command, line=line, event="failed")

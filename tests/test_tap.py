@@ -247,6 +247,20 @@ class StartTests(ServiceCase):
         ).startService()
         self.assertEqual([server[2] for server in self.reactor.tcpServers], [1024, 7, 8])
 
+    def test_signals_before_ports(self) -> None:
+        """Who sees the port open may ask for a reload at once."""
+        made = self.service()
+        seen: list[bool] = []
+
+        def listen(*arguments: object, **more: object) -> None:
+            seen.append(callable(self.signals.handlers.get(signal.SIGHUP)))
+            raise KeyboardInterrupt
+
+        self.patch(self.reactor, "listenTCP", listen)
+        with self.assertRaises(KeyboardInterrupt):  # and Ctrl-C is no reason not to listen
+            made.privilegedStartService()
+        self.assertEqual(seen, [True])
+
     def test_without_privileged_start(self) -> None:
         """twist does not call privilegedStartService; we listen all the same."""
         self.service().startService()

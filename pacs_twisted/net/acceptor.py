@@ -19,7 +19,7 @@ from pacs_twisted.admission import parse_address
 from pacs_twisted.association import Ending
 from pacs_twisted.dimse import CEchoRQ, Command
 from pacs_twisted.dimse.messages import Message
-from pacs_twisted.net.association_log import AssociationLog, DebugLog
+from pacs_twisted.net.association_log import AssociationLog, DebugLog, is_tls_failure
 from pacs_twisted.net.connection import Connection
 from pacs_twisted.net.operations import Operations
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -129,6 +129,10 @@ class AcceptorProtocol(Connection):
 
     def connection_lost(self, reason: Failure) -> None:
         """The place among the connections is free."""
+        error = reason.value
+        if self.association.state is State.Sta2 and error is not None and is_tls_failure(error):
+            self._learn_peer()
+            self._log.tls_failed(error)
         super().connection_lost(reason)
         self.acceptor.remove_connection(self)
 

@@ -127,6 +127,16 @@ class AssociationLog:
             state=State.Sta2.name,
         )
 
+    def tls_failed(self, error: BaseException) -> None:
+        """The TLS handshake failed, so that nothing could be asked for."""
+        log.warn(
+            "connection {association} from {peer}: TLS handshake failed: {reason}",
+            association=self.number,
+            peer=self.peer,
+            reason=_describe_tls_failure(error),
+            event="tls-failed",
+        )
+
     def ended(self, ending: Ending, association: Association, received: int, sent: int) -> None:
         """The association, or the attempt at one, is over."""
         if ending.outcome is Outcome.CLOSED:
@@ -174,6 +184,18 @@ class AssociationLog:
             case None:
                 return ""
         return f": {cause}"
+
+
+def is_tls_failure(error: BaseException) -> bool:
+    """Whether OpenSSL has ended a connection; told by the name, for TLS is an extra."""
+    return type(error).__module__.partition(".")[0] == "OpenSSL"
+
+
+def _describe_tls_failure(error: BaseException) -> str:
+    """Return the words of OpenSSL, such as "no shared cipher"."""
+    [*entries] = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    words = [str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry]
+    return printable("; ".join(words) or str(error) or type(error).__name__)
 
 
 def _guess(byte: int) -> str:

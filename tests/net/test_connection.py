@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.internet.testing import StringTransport
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from pacs_twisted.net import AcceptorFactory, Applicant, ApplicationEntity, Limits, Timeouts
@@ -156,3 +160,40 @@ class CloseTests(SynchronousTestCase):
         requestor.pump.advance(5.0)
         self.assertEqual(factory.connections, [])
         self.assertEqual(factory.association_count, 0)
+
+
+class TLSTests(SynchronousTestCase):
+    """A handshake that fails is told in one line, because nothing else tells of it."""
+
+    def lose(self, error: BaseException) -> list[str]:
+        """Connect, let the transport fail, and return the lines above debug."""
+        events: list[LogEvent] = []
+        observer = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        factory = AcceptorFactory(ApplicationEntity("PACS", [Verification()]), reactor=Clock())
+        connection = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 4711))
+        connection.makeConnection(StringTransport())
+        connection.connectionLost(Failure(error))
+        self.assertEqual(factory.connections, [])
+        return [
+            formatEvent(event)
+            for event in events
+            if event["log_level"] > LogLevel.debug and event["log_namespace"] == "pacs_twisted.net"
+        ]
+
+    def test_failed_handshake(self) -> None:
+        """The words are OpenSSL's, whatever form its error has."""
+        kind = type("Error", (Exception,), {"__module__": "OpenSSL.SSL"})
+        line = "connection 1 from 127.0.0.1:4711: TLS handshake failed: "
+        for arguments, words in (
+            (([("SSL routines", "", "no shared cipher")],), "no shared cipher"),
+            (([],), "[]"),
+            ((-1, "Unexpected EOF"), "(-1, 'Unexpected EOF')"),
+            ((), "Error"),
+        ):
+            self.assertEqual(self.lose(kind(*arguments)), [line + words])
+
+    def test_other_loss(self) -> None:
+        """Who only looks in leaves no line."""
+        self.assertEqual(self.lose(ConnectionDone()), [])
