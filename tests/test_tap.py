@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application import service
 from twisted.internet import endpoints
@@ -522,6 +522,21 @@ class ReloadTests(ServiceCase):
         self.assertEqual(
             self.hang_up(), ["nothing to reload: the server was started without --config"]
         )
+
+    def test_entity_that_fails(self) -> None:
+        """Where nothing can be made of new settings, none of them is in force."""
+        made = self.start()
+        before = made.settings
+
+        def fail(settings: object) -> NoReturn:
+            raise OSError("no such directory")
+
+        made._make_entity = fail
+        self.path.write_text('ae-title = "OTHER"\nmax-associations = 7')
+        self.assertEqual(self.hang_up(), ["not reloaded, nothing has changed"])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertIs(made.settings, before)
+        self.assertEqual(self.applied, [])
 
     def test_handler_goes(self) -> None:
         """The handler is there while the service runs, and no longer."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from pacs_twisted.net import AcceptorFactory, Applicant, ApplicationEntity, Limits, Timeouts
+from pacs_twisted.association import Ending, Outcome
+from pacs_twisted.dimse import CEchoRQ, CEchoRSP, Status
+from pacs_twisted.net import (
+    AcceptorFactory,
+    AcceptorProtocol,
+    Applicant,
+    ApplicationEntity,
+    Limits,
+    Timeouts,
+)
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, UserIdentity
-from pacs_twisted.services import Verification
-from pacs_twisted.testing import ScriptedRequestor, associate_rq, echo_rq
+from pacs_twisted.services import RequestContext, Verification
+from pacs_twisted.testing import NoAnswer, ScriptedRequestor, associate_rq, echo_rq
 from pacs_twisted.upper_layer.negotiation import USER_IDENTITY_REFUSED
 from tests.requirements import requirement
 
@@ -197,3 +207,51 @@ class TLSTests(SynchronousTestCase):
     def test_other_loss(self) -> None:
         """Who only looks in leaves no line."""
         self.assertEqual(self.lose(ConnectionDone()), [])
+
+
+class LossTests(SynchronousTestCase):
+    """The end of an association says how its connection went."""
+
+    def test_how(self) -> None:
+        """A peer that closes, a connection that breaks, and one that we drop are told apart."""
+        endings: list[Ending] = []
+        self.patch(AcceptorProtocol, "association_ended", lambda _, end: endings.append(end))
+        for error, how in (
+            (ConnectionDone(), "closed by the peer"),
+            (ConnectionLost(), "broken off"),
+            (ConnectionAborted(), "dropped"),
+        ):
+            clock = Clock()
+            factory = AcceptorFactory(ApplicationEntity("PACS", [Verification()]), reactor=clock)
+            ScriptedRequestor(factory, clock).associate()
+            (connection,) = factory.connections
+            connection.connectionLost(Failure(error))
+            ending = endings.pop()
+            self.assertEqual((ending.outcome, str(ending.cause)), (Outcome.LOST, how))
+            self.assertEqual(endings, [])
+
+
+class HandlerTimeoutTests(SynchronousTestCase):
+    """A service that takes too long."""
+
+    def test_told(self) -> None:
+        """Its peer gets a failure, and it is told that nobody waits any more."""
+        told: list[str] = []
+
+        class Slow(Verification):
+            def c_echo(self, request: CEchoRQ, context: RequestContext) -> Any:
+                context.on_cancel(lambda: told.append("on_cancel"))
+                return Deferred(lambda _: told.append("canceller"))
+
+        clock = Clock()
+        factory = AcceptorFactory(
+            ApplicationEntity("PACS", [Slow()]), timeouts=Timeouts(handler=5.0), reactor=clock
+        )
+        requestor = ScriptedRequestor(factory, clock)
+        requestor.associate()
+        self.assertRaises(NoAnswer, requestor.echo)
+        requestor.advance(5.0)
+        (response,) = requestor.responses
+        assert isinstance(response, CEchoRSP)
+        self.assertEqual(response.status, Status.PROCESSING_FAILURE)
+        self.assertEqual(told, ["on_cancel", "canceller"])
