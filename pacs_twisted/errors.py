@@ -10,16 +10,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pacs_twisted.wording import describe_abort, describe_reject
+
 __all__ = [
     "AssociationAborted",
+    "AssociationEnded",
     "AssociationLost",
     "AssociationRejected",
+    "AssociationReleased",
+    "ConnectionFailed",
     "InvalidPDU",
     "NoPresentationContext",
     "OutOfSequence",
     "PacsError",
     "ProtocolError",
     "StatusFailure",
+    "TimedOut",
     "UnexpectedPDU",
     "UnexpectedParameter",
     "UnrecognizedPDU",
@@ -86,7 +92,22 @@ class NoPresentationContext(PacsError):
     """Our own caller named a presentation context that was not accepted."""
 
 
-class AssociationRejected(PacsError):
+class AssociationEnded(PacsError):
+    """
+    There is no association, or none any more: the base of the errors that say why.
+
+    What waited for an answer of the peer fails with one of them, once.
+    """
+
+    state: str = ""
+    """The state in which it ended, "Sta4" to "Sta12"; empty where there was none to know."""
+
+
+class ConnectionFailed(AssociationEnded):
+    """No transport connection could be made: nobody has heard of us."""
+
+
+class AssociationRejected(AssociationEnded):
     """
     The peer answered with an A-ASSOCIATE-RJ (PS3.8 section 9.3.4).
 
@@ -97,39 +118,63 @@ class AssociationRejected(PacsError):
     """
 
     def __init__(self, result: int, source: int, reason: int) -> None:
-        super().__init__(f"association rejected: result {result}, source {source}, reason {reason}")
+        super().__init__(f"association rejected: {describe_reject(result, source, reason)}")
         self.result = result
         self.source = source
         self.reason = reason
 
 
-class AssociationAborted(PacsError):
+class AssociationAborted(AssociationEnded):
     """
     The association ended by an A-ABORT, the peer's or our own (PS3.8 section 9.3.8).
 
     Args:
         source: 0 service-user, 2 service-provider.
         reason: meaningful when the source is 2.
+        by_peer: whether the peer aborted, or our own user.
     """
 
-    def __init__(self, source: int, reason: int) -> None:
-        super().__init__(f"association aborted: source {source}, reason {reason}")
+    def __init__(self, source: int, reason: int, by_peer: bool = True) -> None:
+        who = " by the peer" if by_peer else ""
+        super().__init__(f"association aborted{who}: {describe_abort(source, reason)}")
         self.source = source
         self.reason = reason
+        self.by_peer = by_peer
 
 
-class AssociationLost(PacsError):
+class AssociationReleased(AssociationEnded):
+    """The association was released before the peer had answered."""
+
+
+class AssociationLost(AssociationEnded):
     """The transport connection went away under the association."""
+
+
+class TimedOut(AssociationEnded):
+    """
+    A timer ended the association, or the attempt at one.
+
+    Args:
+        timer: its name, as in `pacs_twisted.net.Timeouts`.
+        seconds: what it was set to.
+    """
+
+    def __init__(self, timer: str, seconds: float) -> None:
+        super().__init__(f"{timer} timer expired after {seconds:g} s")
+        self.timer = timer
+        self.seconds = seconds
 
 
 class StatusFailure(PacsError):
     """
-    A DIMSE service answered with a status of the failure category (PS3.7 annex C).
+    A DIMSE service answers, or is to answer, with a status that is no success (PS3.7 annex C).
 
     Args:
         status: the 16-bit value of (0000,0900).
+        comment: what is the matter, for the Error Comment (0000,0902), at most 64 characters.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"status {status:04X}H")
+    def __init__(self, status: int, comment: str = "") -> None:
+        super().__init__(f"status {status:04X}H" + (f": {comment}" if comment else ""))
         self.status = status
+        self.comment = comment

@@ -6,9 +6,6 @@ Nothing that a peer sends reaches a log as it is: it could end the line and forg
 
 from __future__ import annotations
 
-from pacs_twisted.pdu import AAbort, AAssociateRJ
-from pacs_twisted.pdu.abort import SERVICE_PROVIDER, SERVICE_USER
-
 _RESULTS = {1: "permanent", 2: "transient"}
 
 _REJECT_REASONS = {
@@ -22,6 +19,8 @@ _REJECT_REASONS = {
     (3, 2): "local limit exceeded",
 }
 
+_ABORT_SOURCES = {0: "service-user", 2: "service-provider"}
+
 _ABORT_REASONS = {
     0: "reason not specified",
     1: "unrecognized PDU",
@@ -34,20 +33,19 @@ _ABORT_REASONS = {
 _LONGEST = 64  # characters of a peer's text in a line
 
 
-def describe_reject(rj: AAssociateRJ) -> str:
-    """Return an A-ASSOCIATE-RJ in words (PS3.8 section 9.3.4), its numbers with them."""
-    result = _RESULTS.get(rj.result, "unknown result")
-    reason = _REJECT_REASONS.get((rj.source, rj.reason), "unknown reason")
-    return f"{result}, {reason} ({rj.result}/{rj.source}/{rj.reason})"
+def describe_reject(result: int, source: int, reason: int) -> str:
+    """Return what an A-ASSOCIATE-RJ says in words (PS3.8 section 9.3.4), its numbers with them."""
+    how = _RESULTS.get(result, "unknown result")
+    why = _REJECT_REASONS.get((source, reason), "unknown reason")
+    return f"{how}, {why} ({result}/{source}/{reason})"
 
 
-def describe_abort(abort: AAbort) -> str:
-    """Return an A-ABORT in words (PS3.8 section 9.3.8), its numbers with them."""
-    if abort.source == SERVICE_USER:
-        return f"service-user ({abort.source}/{abort.reason})"
-    who = "service-provider" if abort.source == SERVICE_PROVIDER else "unknown source"
-    reason = _ABORT_REASONS.get(abort.reason, "unknown reason")
-    return f"{who}, {reason} ({abort.source}/{abort.reason})"
+def describe_abort(source: int, reason: int) -> str:
+    """Return what an A-ABORT says in words (PS3.8 section 9.3.8), its numbers with them."""
+    who = _ABORT_SOURCES.get(source, "unknown source")
+    if source == 0:  # a reason means nothing then
+        return f"{who} ({source}/{reason})"
+    return f"{who}, {_ABORT_REASONS.get(reason, 'unknown reason')} ({source}/{reason})"
 
 
 def printable(text: str) -> str:

@@ -36,7 +36,13 @@ def rejects() -> str:
     return markdown_table(
         ("Result", "Source", "Reason", "In words", "When"),
         (
-            (f"{rj.result}", f"{rj.source}", f"{rj.reason}", _words(describe_reject(rj)), when)
+            (
+                f"{rj.result}",
+                f"{rj.source}",
+                f"{rj.reason}",
+                _words(describe_reject(rj.result, rj.source, rj.reason)),
+                when,
+            )
             for rj, when in REJECTS
         ),
     )
@@ -47,7 +53,12 @@ def aborts() -> str:
     return markdown_table(
         ("Source", "Reason", "In words", "When"),
         (
-            (f"{abort.source}", f"{abort.reason}", _words(describe_abort(abort)), when)
+            (
+                f"{abort.source}",
+                f"{abort.reason}",
+                _words(describe_abort(abort.source, abort.reason)),
+                when,
+            )
             for abort, when in ABORTS
         ),
     )

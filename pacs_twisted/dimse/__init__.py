@@ -41,7 +41,7 @@ from pacs_twisted.dimse.commands import (
     UnrecognizedRSP,
     decode_command,
 )
-from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
+from pacs_twisted.dimse.messages import DataSetSink, DataSetSource, Discard, Message
 from pacs_twisted.dimse.status import Status, StatusCategory
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "CStoreRSP",
     "Command",
     "DataSetSink",
+    "DataSetSource",
     "Discard",
     "Message",
     "MistypedCommand",

@@ -8,7 +8,7 @@ here; a data set flows through, piece by piece, to a sink that whoever serves th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -22,6 +22,26 @@ MAXIMUM_COMMAND_LENGTH = 65536
 """The longest command set that we put together unless told otherwise, in bytes."""
 
 _LONGEST_SENT = 131072  # longer P-DATA-TFs gain nothing, whatever the peer would take
+
+
+class DataSetSource(Protocol):
+    """Where the data set of a message comes from while it is sent."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all: even, and more than none."""
+
+    def read(self) -> Any:
+        """
+        Return the next bytes: at least one, at most a mebibyte or so, in all as many as `length`.
+
+        Returns:
+            Bytes or a view of them, which stays valid; or an awaitable of that, which is
+            cancelled if nobody wants it any more.
+        """
+
+    def close(self) -> None:
+        """Give everything back; called once, however it ends."""
 
 
 class DataSetSink(Protocol):

@@ -15,9 +15,10 @@ from pacs_twisted.admission import (
     Limits,
     PermittedPeer,
 )
+from pacs_twisted.errors import TimedOut
 from pacs_twisted.net.acceptor import AcceptorProtocol, LiveAssociation
 from pacs_twisted.net.server import AcceptorFactory
-from pacs_twisted.net.timers import TimedOut, Timeouts
+from pacs_twisted.net.timers import Timeouts
 from pacs_twisted.services import ApplicationEntity
 
 __all__ = [

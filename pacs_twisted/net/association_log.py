@@ -15,8 +15,7 @@ from twisted.logger import Logger, LogLevel
 
 from pacs_twisted.association import Association, Ending, Outcome
 from pacs_twisted.dimse.messages import Message
-from pacs_twisted.errors import UnrecognizedPDU
-from pacs_twisted.net.timers import TimedOut
+from pacs_twisted.errors import TimedOut, UnrecognizedPDU
 from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import ABSTRACT_SYNTAX_NOT_SUPPORTED
@@ -175,10 +174,11 @@ class AssociationLog:
     def _detail(self, ending: Ending) -> str:
         cause = ending.cause
         match cause:
-            case AAssociateRJ():
-                return f", {self.calling} to {self.called}: {describe_reject(cause)}"
-            case AAbort():
-                return f": {describe_abort(cause)}"
+            case AAssociateRJ(result, source, reason):
+                rejected = describe_reject(result, source, reason)
+                return f", {self.calling} to {self.called}: {rejected}"
+            case AAbort(source, reason):
+                return f": {describe_abort(source, reason)}"
             case UnrecognizedPDU():
                 return f": {cause}{_guess(cause.pdu_type)}"
             case None:

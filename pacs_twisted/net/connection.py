@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association, Bounds, Ending
 from pacs_twisted.dimse import Command
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
-from pacs_twisted.errors import AssociationLost
+from pacs_twisted.errors import AssociationLost, TimedOut
 from pacs_twisted.net.outgoing import Outgoing, outgoing_for
-from pacs_twisted.net.timers import ArtimTimers, TimedOut, Timeouts, Watchdog
+from pacs_twisted.net.timers import ArtimTimers, Timeouts, Watchdog
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import PresentationContext

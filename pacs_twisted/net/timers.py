@@ -14,24 +14,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from pacs_twisted.errors import PacsError
-
 log = Logger(namespace="pacs_twisted.net")
-
-
-class TimedOut(PacsError):
-    """
-    A timer ended the association.
-
-    Args:
-        timer: its name, as in `Timeouts`.
-        seconds: what it was set to.
-    """
-
-    def __init__(self, timer: str, seconds: float) -> None:
-        super().__init__(f"{timer} timer expired after {seconds:g} s")
-        self.timer = timer
-        self.seconds = seconds
 
 
 @attrs.frozen
@@ -47,6 +30,8 @@ class Timeouts:
         handler: for a service to answer a request.
         send: for the peer to take bytes of ours.
         drain: for associations to end when the server stops.
+        connect: for a connection that we make.
+        dimse: for the response to a request of ours, or the next of several.
     """
 
     artim: float = 30.0
@@ -56,6 +41,8 @@ class Timeouts:
     handler: float = 0.0
     send: float = 30.0
     drain: float = 60.0
+    connect: float = 10.0
+    dimse: float = 60.0
 
 
 class ArtimTimers:

@@ -9,6 +9,7 @@ from pacs_twisted.services.service import (
     RequestContext,
     Requestor,
     Service,
+    StoreSink,
     TransferSyntaxes,
 )
 from pacs_twisted.services.verification import Verification
@@ -20,6 +21,7 @@ __all__ = [
     "RequestContext",
     "Requestor",
     "Service",
+    "StoreSink",
     "TransferSyntaxes",
     "Verification",
 ]

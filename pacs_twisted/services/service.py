@@ -6,8 +6,8 @@ What a service is: one object with one method per request of PS3.7, named after 
 
         def c_echo(self, request: CEchoRQ, context: RequestContext) -> Status: ...
 
-A method returns the status of its response, or an awaitable of it. A service never sees bytes,
-PDUs or transports.
+A method returns the status of its response, or an awaitable of it; `c_store` returns a `StoreSink`,
+which takes the data set as it comes and has the last word. A service never sees PDUs or transports.
 """
 
 from __future__ import annotations
@@ -93,6 +93,29 @@ class Requestor:
     called_ae_title: str
 
 
+class Flow(Protocol):
+    """What comes from the peer, and can be stopped."""
+
+    def pause(self) -> None:
+        """Read nothing more until `resume` has been called as often."""
+
+    def resume(self) -> None:
+        """Undo one `pause`."""
+
+
+class _NoFlow:
+    """Nothing comes: for a context that a test makes."""
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+
+_NO_FLOW = _NoFlow()
+
+
 @attrs.define
 class RequestContext:
     """
@@ -101,13 +124,29 @@ class RequestContext:
     Args:
         requestor: who sent it.
         presentation: its presentation context: abstract and transfer syntax.
+        cancelled: whether the peer has sent a C-CANCEL, the association has ended, or it took too
+            long.
+        flow: what `pause` and `resume` act on.
     """
 
     requestor: Requestor
     presentation: PresentationContext
     cancelled: bool = False
-    """Whether the peer has sent a C-CANCEL, the association has ended, or it took too long."""
+    _flow: Flow = attrs.field(factory=lambda: _NO_FLOW, repr=False)
+    _paused: bool = attrs.field(default=False, init=False, repr=False)
     _watchers: list[Callable[[], None]] = attrs.field(factory=list, init=False, repr=False)
+
+    def pause(self) -> None:
+        """Read nothing more from the peer until `resume`: what it sends stays in the network."""
+        if not self._paused:
+            self._paused = True
+            self._flow.pause()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._paused:
+            self._paused = False
+            self._flow.resume()
 
     def on_cancel(self, call: Callable[[], None]) -> None:
         """Call this when nobody waits for the answer any more: see `cancelled`."""
@@ -121,6 +160,37 @@ class RequestContext:
         self.cancelled = True
         while self._watchers:
             self._watchers.pop(0)()
+
+
+class StoreSink(Protocol):
+    """
+    Where the data set of a C-STORE goes while it arrives; a service's `c_store` returns one.
+
+    Any of its methods may raise `StatusFailure`, which becomes the status of the response; what
+    follows of the data set is then read and thrown away.
+    """
+
+    def write(self, fragments: Sequence[bytes | memoryview]) -> None:
+        """
+        Take the next bytes of the data set.
+
+        Args:
+            fragments: in order; a view is valid during the call only. How many bytes come in one
+                call depends on the network; `RequestContext.pause` stops the peer.
+        """
+
+    def complete(self) -> Any:
+        """
+        The whole data set has come.
+
+        Returns:
+            The status of the response, or an awaitable of it: success or a warning only when the
+            object is kept (PS3.4 section B.1.2). If nobody waits for the answer any more, the
+            awaitable is cancelled.
+        """
+
+    def abandon(self) -> None:
+        """There will be no more: the association is over, or the request has failed."""
 
 
 Handler = Callable[[Any, RequestContext], Any]

@@ -262,7 +262,7 @@ class TimeoutsTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """Every timer runs unless told otherwise, but the one of services."""
-        self.assertEqual(Timeouts(), Timeouts(30, 30, 30, 30, 0, 30, 60))
+        self.assertEqual(Timeouts(), Timeouts(30, 30, 30, 30, 0, 30, 60, 10, 60))
 
     def test_timed_out(self) -> None:
         """The error names the timer and its setting."""
