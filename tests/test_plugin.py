@@ -9,7 +9,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import pacs_twisted
-from pacs_twisted import tap
+from pacs_twisted.tap import echo
 
 CHECKOUT = Path(pacs_twisted.__file__).resolve().parents[1]
 
@@ -23,8 +23,8 @@ class PluginTests(SynchronousTestCase):
             maker for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("pacs-")
         ]
         self.assertEqual(maker.tapname, "pacs-echo")
-        self.assertIs(maker.options, tap.Options)
-        self.assertIs(maker.makeService, tap.makeService)
+        self.assertIs(maker.options, echo.Options)
+        self.assertIs(maker.makeService, echo.makeService)
 
     def test_no_package(self) -> None:
         """An `__init__.py` beside the drop-in would hide Twisted or its plugins."""

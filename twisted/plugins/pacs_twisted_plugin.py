@@ -2,4 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-pacsEcho = ServiceMaker("PACS echo", "pacs_twisted.tap", "A DICOM C-ECHO SCP.", "pacs-echo")  # noqa: N816
+pacsEcho = ServiceMaker("PACS echo", "pacs_twisted.tap.echo", "A DICOM C-ECHO SCP.", "pacs-echo")  # noqa: N816

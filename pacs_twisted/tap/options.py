@@ -1,9 +1,8 @@
 """
-`twistd pacs-echo`: its command line, and the service that twistd runs.
+The command line of a server, made from the class of its settings, and the service of twistd.
 
 `ServerOptions` is twistd's side of `config`; it and `make_acceptor_service` know no service of
-DICOM. A further command is a module like the end of this one: a class of settings, a class
-of options, and a `makeService` that says what is served.
+DICOM.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from pacs_twisted.acceptor_service import AcceptorService, complain, parse_endpo
 from pacs_twisted.config import (
     CONFIG,
     ConfigurationError,
-    EchoSettings,
     Flag,
     Option,
     ServerSettings,
@@ -29,7 +27,6 @@ from pacs_twisted.config import (
 )
 from pacs_twisted.logs import OBSERVERS, install
 from pacs_twisted.net import ApplicationEntity
-from pacs_twisted.services import Verification
 
 
 class ServerOptions(usage.Options):
@@ -163,19 +160,3 @@ def make_acceptor_service(
         set_log_level=observer.set_level,
         attach=install(observer, options.parent),
     )
-
-
-class Options(ServerOptions):
-    """The command line of `twistd pacs-echo`."""
-
-    settings_class = EchoSettings
-
-
-def echo_entity(settings: ServerSettings) -> ApplicationEntity:
-    """Return an application entity that answers C-ECHO and nothing else."""
-    return ApplicationEntity(title=settings.ae_title, services=[Verification()])
-
-
-def makeService(options: Options) -> AcceptorService:
-    """Return the service of `twistd pacs-echo`."""
-    return make_acceptor_service(options, echo_entity)
