@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.admission import parse_address
 from pacs_twisted.association import Ending
 from pacs_twisted.dimse import CEchoRQ, Command
-from pacs_twisted.dimse.messages import Message
+from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
 from pacs_twisted.net.association_log import AssociationLog, DebugLog, is_tls_failure
 from pacs_twisted.net.connection import Connection
 from pacs_twisted.net.operations import Operations
@@ -28,6 +28,7 @@ from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import (
     NO_REASON,
     TEMPORARY_CONGESTION,
+    PresentationContext,
     judge_maximum_length,
 )
 from pacs_twisted.wording import printable
@@ -248,6 +249,12 @@ class AcceptorProtocol(Connection):
         self.watch_idle()
 
     # Messages
+
+    def open_sink(self, context: PresentationContext, command: Command) -> DataSetSink:
+        """The data set of a request flows to the service."""
+        if self.operations is None:
+            return Discard()
+        return self.operations.open_sink(context, command)
 
     def message_received(self, message: Message) -> None:
         """Serve a request; a response answers nothing, because an acceptor asks nothing."""
