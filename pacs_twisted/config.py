@@ -12,208 +12,35 @@ Nothing here knows Twisted, and the only file that is read is the one `load` is 
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Self
 
 import attrs
 
-from pacs_twisted.admission import PermittedPeer, check_ae_title
+from pacs_twisted.admission import PermittedPeer
 from pacs_twisted.errors import PacsError
+from pacs_twisted.option_kinds import (
+    Choice,
+    Endpoint,
+    FileName,
+    Flag,
+    Kind,
+    Peer,
+    Seconds,
+    Title,
+    Whole,
+    cut,
+    printable,
+    unknown_key,
+)
 
 MEBIBYTE = 1 << 20
 
 
 class ConfigurationError(PacsError):
     """What the administrator wrote cannot be used; nothing has changed."""
-
-
-class Kind(Protocol):
-    """
-    A kind of value: how it is read from the command line and from TOML.
-
-    Both readers raise ValueError for what is not allowed. Its text, if it has one, is added
-    to `allowed`, which says what could have been written instead.
-    """
-
-    @property
-    def name(self) -> str:
-        """The kind of value, in a word or two, for the reference."""
-
-    @property
-    def allowed(self) -> str:
-        """What the value must be: "must be" goes before it."""
-
-    def from_text(self, text: str) -> object:
-        """Read the value as it stands on the command line."""
-
-    def from_toml(self, value: object) -> object:
-        """Read the value as `tomllib` found it."""
-
-
-class _Text:
-    """What kinds that are text share: TOML's string is read as the command line's."""
-
-    def from_text(self, text: str) -> object:
-        raise NotImplementedError
-
-    def from_toml(self, value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError
-        return self.from_text(value)
-
-
-class Flag:
-    """Yes or no: a bare option on the command line, a boolean in TOML."""
-
-    name = "flag"
-    allowed = "true or false"
-
-    def from_text(self, text: str) -> bool:
-        """Read "true" or "false", which stand for `--name` and `--no-name`."""
-        return self.from_toml({"true": True, "false": False}.get(text))
-
-    def from_toml(self, value: object) -> bool:
-        """Read a boolean, and nothing else that Python takes for one."""
-        if not isinstance(value, bool):
-            raise ValueError
-        return value
-
-
-@attrs.frozen
-class Whole:
-    """A whole number between two bounds, both allowed."""
-
-    minimum: int
-    maximum: int
-    name: ClassVar[str] = "whole number"
-
-    @property
-    def allowed(self) -> str:
-        """The range."""
-        return f"a whole number from {self.minimum} to {self.maximum}"
-
-    def from_text(self, text: str) -> int:
-        """Read decimal digits; no sign, blank, underscore or digits of other scripts."""
-        if not re.fullmatch("[0-9]{1,20}", text):
-            raise ValueError
-        return self.from_toml(int(text))
-
-    def from_toml(self, value: object) -> int:
-        """Read an integer."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError
-        if not self.minimum <= value <= self.maximum:
-            raise ValueError
-        return value
-
-
-@attrs.frozen
-class Seconds:
-    """A time of at most a day; zero, where it is allowed, turns the timer off."""
-
-    may_be_off: bool = True
-    maximum: ClassVar[int] = 86_400
-    name: ClassVar[str] = "number"
-
-    @property
-    def allowed(self) -> str:
-        """The range, and what zero means."""
-        if self.may_be_off:
-            return f"a number of seconds from 0 (off) to {self.maximum}"
-        return f"a number of seconds above 0 and up to {self.maximum}"
-
-    def from_text(self, text: str) -> float:
-        """Read a decimal number; no sign, exponent, "nan" or "inf"."""
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}", text):
-            raise ValueError
-        return self.from_toml(float(text))
-
-    def from_toml(self, value: object) -> float:
-        """Read an integer or a float."""
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError
-        if not math.isfinite(value) or not 0 <= value <= self.maximum:
-            raise ValueError
-        if value == 0 and not self.may_be_off:
-            raise ValueError
-        return float(value)
-
-
-@attrs.frozen
-class Choice(_Text):
-    """One of a few words."""
-
-    words: tuple[str, ...]
-    name: ClassVar[str] = "word"
-
-    @property
-    def allowed(self) -> str:
-        """The words."""
-        return "one of " + ", ".join(self.words)
-
-    def from_text(self, text: str) -> str:
-        """Read the word as it is written, in lower case."""
-        if text not in self.words:
-            raise ValueError
-        return text
-
-
-class Title(_Text):
-    """An application entity title (PS3.8 table 9-11, PS3.5 section 6.2, VR AE)."""
-
-    name = "AE title"
-    allowed = "1 to 16 characters of ASCII without backslash and control characters, not all blank"
-
-    def from_text(self, text: str) -> str:
-        """Read the title; blanks around it are not significant and are taken off."""
-        try:
-            return check_ae_title(text)
-        except ValueError:
-            raise ValueError from None  # `allowed` says as much
-
-
-class Endpoint(_Text):
-    """An endpoint string of Twisted; whether its parts make sense is for `tap` to find out."""
-
-    name = "endpoint"
-    allowed = (
-        'an endpoint string such as "tcp:11112" or "tcp:11112:interface=127.0.0.1"'
-        ' (in the file also a table { endpoint = "tcp:11112" })'
-    )
-
-    def from_text(self, text: str) -> str:
-        """Read the string."""
-        if not text.strip():
-            raise ValueError
-        return text
-
-    def from_toml(self, value: object) -> object:
-        """Read a string, or a table whose only key is `endpoint`."""
-        if isinstance(value, dict):
-            for key in value:
-                if key != "endpoint":
-                    raise ValueError(_unknown_key(key, ["endpoint"]))
-            value = value.get("endpoint")
-        return super().from_toml(value)
-
-
-class Peer(_Text):
-    """A permitted peer: title, network or both."""
-
-    name = "AE[@NETWORK]"
-    allowed = (
-        'an AE title, a title and a network ("CT1@10.0.0.0/8"),'
-        ' or a network for any title ("*@10.1.0.0/16")'
-    )
-
-    def from_text(self, text: str) -> PermittedPeer:
-        """Read it by the rules of `admission`."""
-        return PermittedPeer.parse(text)
 
 
 @attrs.frozen
@@ -453,7 +280,7 @@ class ServerSettings:
         values: dict[str, Any] = {}
         for key, value in (document or {}).items():
             if key not in known:
-                raise ConfigurationError(f"{source}: {_unknown_key(key, list(known))}")
+                raise ConfigurationError(f"{source}: {unknown_key(key, list(known))}")
             values[known[key].attribute] = _from_toml(known[key], value, source)
         for name, texts in (arguments or {}).items():
             values[known[name].attribute] = _from_texts(known[name], texts)
@@ -469,19 +296,9 @@ class EchoSettings(ServerSettings):
     ae_title: str = _option(Title(), "PACS_ECHO", "The AE title of this server.", reload=True)
 
 
-class _File(_Text):
-    """A file's name."""
-
-    name = "file"
-    allowed = "the name of a file"
-
-    def from_text(self, text: str) -> str:
-        return text
-
-
 CONFIG = Option(
     name="config",
-    kind=_File(),
+    kind=FileName(),
     help="A TOML file with the same names; SIGHUP reads it again.",
     default=None,
     in_file=False,
@@ -518,12 +335,12 @@ def load(path: str) -> dict[str, object]:
             content = file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{_printable(path)}: {reason}") from error
+        raise ConfigurationError(f"{printable(path)}: {reason}") from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{_printable(path)}: not UTF-8 at byte {error.start}") from error
-    return parse(text, _printable(path))
+        raise ConfigurationError(f"{printable(path)}: not UTF-8 at byte {error.start}") from error
+    return parse(text, printable(path))
 
 
 def parse(text: str, source: str = "configuration") -> dict[str, object]:
@@ -582,8 +399,8 @@ def _from_text(option: Option, text: str) -> object:
     try:
         return option.kind.from_text(text)
     except ValueError as error:
-        shown = _printable(text) if text.strip() == text != "" else ascii(text)
-        raise _not_allowed(option, f"--{option.name} {_cut(shown)}", error) from error
+        shown = printable(text) if text.strip() == text != "" else ascii(text)
+        raise _not_allowed(option, f"--{option.name} {cut(shown)}", error) from error
 
 
 def _from_toml(option: Option, value: object, source: str) -> object:
@@ -601,27 +418,10 @@ def _from_toml_value(option: Option, value: object, source: str) -> object:
         return option.kind.from_toml(value)
     except ValueError as error:
         shown = json.dumps(value, default=str)
-        raise _not_allowed(option, f"{source}: {option.name} = {_cut(shown)}", error) from error
+        raise _not_allowed(option, f"{source}: {option.name} = {cut(shown)}", error) from error
 
 
 def _not_allowed(option: Option, where: str, error: ValueError) -> ConfigurationError:
     unit = f" ({option.unit})" if option.unit and not isinstance(option.kind, Seconds) else ""
     detail = f" ({error})" if error.args else ""
     return ConfigurationError(f"{where}: must be {option.kind.allowed}{unit}{detail}")
-
-
-def _unknown_key(key: str, known: Sequence[str]) -> str:
-    """Say that a key is unknown, and which one was perhaps meant."""
-    near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.3)
-    shown = _cut(_printable(key))
-    return f"unknown key {shown}" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _printable(text: str) -> str:
-    """Keep a message on one line whatever was written."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _cut(text: str) -> str:
-    """Keep a message readable whatever was written."""
-    return text if len(text) <= 60 else text[:57] + "..."
