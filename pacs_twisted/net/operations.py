@@ -63,10 +63,21 @@ class _Operation:
 class _Receiving:
     """The data set of one C-STORE, on its way to the sink that the service opens."""
 
-    __slots__ = ("_held", "_operations", "complete", "discarded", "operation", "sink")
+    __slots__ = (
+        "_flow",
+        "_held",
+        "_operations",
+        "_waits",
+        "complete",
+        "discarded",
+        "operation",
+        "sink",
+    )
 
-    def __init__(self, operations: Operations, operation: _Operation) -> None:
+    def __init__(self, operations: Operations, operation: _Operation, flow: Answering) -> None:
         self._operations = operations
+        self._flow = flow
+        self._waits = False
         self.operation = operation
         self.sink: StoreSink | None = None
         self._held: list[bytes] = []  # what came before there was a sink: one read at most
@@ -85,6 +96,18 @@ class _Receiving:
             self.sink.write(fragments)
         except Exception:
             self._operations.sink_failed(self, Failure())
+
+    def wait(self) -> None:
+        """There is no sink yet: read nothing more until there is, or the service has refused."""
+        if not self._waits:
+            self._waits = True
+            self._flow.pause()
+
+    def go_on(self) -> None:
+        """Read on."""
+        if self._waits:
+            self._waits = False
+            self._flow.resume()
 
     def open(self, sink: StoreSink) -> None:
         """There is a sink now: it gets what was held."""
@@ -173,12 +196,12 @@ class Operations:
         if not isinstance(command, CStoreRQ):
             return Discard()
         context = RequestContext(self._requestor, presentation, flow=self._connection)
-        receiving = _Receiving(self, _Operation(command, context, None))
+        receiving = _Receiving(self, _Operation(command, context, None), self._connection)
         if self._is_duplicate(command):
             receiving.discard()
             self._respond(presentation, command, Status.DUPLICATE_INVOCATION)
         elif self._waiting or self._is_window_full():
-            context.pause()
+            receiving.wait()
             self._waiting.append(receiving)
         else:
             self._open(receiving)
@@ -226,7 +249,7 @@ class Operations:
             operation.context.resume()  # else the peer's close would not be seen
         for item in waiting:
             if isinstance(item, _Receiving):
-                item.operation.context.resume()
+                item.go_on()
         if self._full:
             self._full = False
             self._connection.resume()
@@ -285,14 +308,16 @@ class Operations:
         if not isinstance(result, Deferred):
             self._opened(result, receiving)
             return
-        context.pause()
+        receiving.wait()
         operation.deferred = result
 
         def opened(result: Any) -> None:
             operation.deferred = None
             if self._running.get(request.message_id) is operation:
                 self._connection.guard(self._opened, result, receiving)
-            elif hasattr(result, "abandon"):
+                return
+            receiving.go_on()
+            if hasattr(result, "abandon"):
                 result.abandon()  # nobody waits for it any more
 
         result.addBoth(opened)
@@ -302,7 +327,7 @@ class Operations:
             self._refuse(receiving, self._to_answer(result, "a StoreSink or a Status"))
         else:
             receiving.open(result)
-        receiving.operation.context.resume()
+        receiving.go_on()
         if receiving.complete:
             self._complete(receiving)
 
