@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import pacs_twisted
 
-SHELL: Final = ("net", "tap", "logs", "acceptor_service", "testing", "cli")
+SHELL: Final = ("net", "storage", "tap", "logs", "acceptor_service", "testing", "cli")
 """What may import Twisted: the shell and what belongs to it."""
 
 FOREIGN: Final = ("twisted", "pydicom")
