@@ -30,6 +30,7 @@ from pacs_twisted.dimse.messages import (
     Message,
     MessageReader,
     fragment_message,
+    fragments,
     longest_fragment,
 )
 from pacs_twisted.errors import (
@@ -58,6 +59,8 @@ from pacs_twisted.upper_layer.machine import acceptor_machine, requestor_machine
 from pacs_twisted.upper_layer.negotiation import (
     PresentationContext,
     accepted_contexts,
+    check_request,
+    judge_answer,
     judge_version,
     peer_maximum_length,
 )
@@ -201,6 +204,8 @@ class Association:
         "_bounds",
         "_busy",
         "_core",
+        "_data_context",
+        "_data_left",
         "_deaf",
         "_longest_fragment",
         "_machine",
@@ -210,6 +215,7 @@ class Association:
         "_outbox",
         "_over",
         "_paused",
+        "_postponed",
         "_requestor",
         "_respond_when_confirmed",
         "_user",
@@ -251,6 +257,9 @@ class Association:
         self.contexts: dict[int, PresentationContext] = {}
         self.peer_maximum_length = 0
         self._longest_fragment = 0
+        self._data_context = 0
+        self._data_left = 0  # bytes of the data set that is being sent
+        self._postponed: list[tuple[int, Command, bytes | None]] = []
         self.messages_received = 0
         self.messages_sent = 0
 
@@ -322,7 +331,9 @@ class Association:
 
         Raises:
             OutOfSequence: not in Sta1, or in Sta1 after the end: no connection is used again.
+            ValueError: the request cannot be sent: the standard does not allow what it says.
         """
+        check_request(rq)
         if self._over:
             raise OutOfSequence(
                 "the association is over; another one needs a connection of its own"
@@ -352,6 +363,9 @@ class Association:
         """
         Send a message (Evt9), in fragments of the peer's maximum length.
 
+        While the data set of another message is on its way (see `begin`), it waits for its end:
+        fragments of two messages are never mixed (PS3.8 annex E.1).
+
         Args:
             context_id: an accepted presentation context.
             command: the command set; it says whether a data set follows.
@@ -361,13 +375,15 @@ class Association:
             NoPresentationContext: the context was not accepted.
             OutOfSequence: neither in Sta6 nor in Sta8.
             ValueError: the command set says that a data set follows, and none does, or the reverse;
-                or the peer's maximum length leaves no room for a fragment.
+                a field has a value that its element cannot hold; or the peer's maximum length
+                leaves no room for a fragment.
         """
-        context = self.contexts.get(context_id)
-        if context is None:
-            raise NoPresentationContext(f"presentation context {context_id} was not accepted")
+        context = self._context(context_id)
         if command.has_data_set != bool(data_set):
             raise ValueError(f"{type(command).__name__} and its data set do not agree")
+        if self._data_left:
+            self._postponed.append((context_id, command, data_set))
+            return
         encoded = command.encode()
         p_data_request = self._machine.p_data_request
         try:
@@ -380,6 +396,84 @@ class Association:
                     p_data_request(pdata)
         except NoTransition as error:
             raise self._out_of_sequence("p_data_request") from error
+        self._note_sent(context, command)
+
+    def begin(self, context_id: int, command: Command, length: int) -> None:
+        """
+        Send the command set of a message whose data set follows piece by piece (Evt9).
+
+        Args:
+            context_id: an accepted presentation context.
+            command: the command set, which says that a data set follows.
+            length: of the data set in bytes: even, and more than none.
+
+        Raises:
+            NoPresentationContext: the context was not accepted.
+            OutOfSequence: neither in Sta6 nor in Sta8, or another data set is on its way.
+            ValueError: the command set says that no data set follows, the length is not allowed,
+                or a field has a value that its element cannot hold.
+        """
+        context = self._context(context_id)
+        if not command.has_data_set:
+            raise ValueError(f"{type(command).__name__} and its data set do not agree")
+        if length < 2 or length % 2:
+            raise ValueError(f"a data set of {length} bytes cannot be sent")
+        if self._data_left:
+            raise OutOfSequence("the data set of another message is on its way")
+        try:
+            for pdata in fragment_message(
+                context_id, command.encode(), None, self.peer_maximum_length
+            ):
+                self._machine.p_data_request(pdata)
+        except NoTransition as error:
+            raise self._out_of_sequence("p_data_request") from error
+        self._data_context = context_id
+        self._data_left = length
+        self._note_sent(context, command)
+
+    def send_data(self, data: bytes | memoryview, *, last: bool = False) -> None:
+        """
+        Send the next piece of the data set that `begin` has announced (Evt9).
+
+        Args:
+            data: of even length and not empty, at most what is left of the announced length; views
+                must not change before they are sent.
+            last: end the data set here, although it was to be longer: allowed only after the peer
+                has answered with a failure (PS3.7 section 9.3.1.3).
+
+        Raises:
+            OutOfSequence: neither in Sta6 nor in Sta8, or no data set is on its way.
+            ValueError: the piece is empty, odd, or longer than what is left.
+        """
+        length = len(data)
+        if not self._data_left:
+            raise OutOfSequence("no data set is on its way")
+        if not 0 < length <= self._data_left or length % 2:
+            raise ValueError(f"a piece of {length} bytes, {self._data_left} are left")
+        left = 0 if last else self._data_left - length
+        try:
+            for pdata in fragments(
+                self._data_context, 0, memoryview(data), self._longest_fragment, not left
+            ):
+                self._machine.p_data_request(pdata)
+        except NoTransition as error:
+            raise self._out_of_sequence("p_data_request") from error
+        self._data_left = left
+        postponed = self._postponed
+        if not left and postponed:
+            self._postponed = []
+            for message in postponed:
+                self.send(*message)
+        if not self._busy:
+            self._outbox.flush()
+
+    def _context(self, context_id: int) -> PresentationContext:
+        context = self.contexts.get(context_id)
+        if context is None:
+            raise NoPresentationContext(f"presentation context {context_id} was not accepted")
+        return context
+
+    def _note_sent(self, context: PresentationContext, command: Command) -> None:
         self.messages_sent += 1
         for observer in self._observers:
             observer.message(self, True, Message(context, command))
@@ -391,8 +485,10 @@ class Association:
         Ask the peer to end the association (Evt11).
 
         Raises:
-            OutOfSequence: not in Sta6.
+            OutOfSequence: not in Sta6, or a data set is on its way.
         """
+        if self._data_left:
+            raise OutOfSequence("a data set is on its way")
         self._do("a_release_request", AReleaseRQ())
 
     def respond_release(self) -> None:
@@ -456,6 +552,8 @@ class Association:
         self._outbox.flush()
 
     def _take(self, pdu: PDU) -> None:
+        if self._core.state is State.Sta5 and isinstance(pdu, AAssociateAC) and self.request:
+            judge_answer(self.request, pdu)
         getattr(self._machine, _INPUTS[type(pdu)])(pdu)
         notes = self._notes
         pdata = notes.pdata
@@ -524,6 +622,8 @@ class Association:
             self._deaf = True  # also when Sta13, where it was over already, has led to it
         if self._core.state in _OVER and not self._over:
             self._over = True
+            self._data_left = 0
+            self._postponed.clear()
             try:
                 if self._messages is not None:
                     self._messages.abandon()

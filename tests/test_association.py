@@ -858,16 +858,16 @@ class SinkTests(Case):
 class NoRoomTests(Case):
     """A peer whose maximum length leaves no room for a fragment cannot be told anything."""
 
-    def test_send(self) -> None:
-        """Our own caller hears of it; nothing is sent, and nothing counts as sent."""
+    def test_answer(self) -> None:
+        """A requestor aborts when the answer says so."""
         for maximum_length in range(1, 8):
             answer = associate_ac(maximum_length=maximum_length)
             pair = AssociationPair(acceptor=ScriptedUser(answer=answer))
             pair.associate()
-            requestor = pair.requestor
-            self.assertRaises(ValueError, requestor.association.send, 1, CEchoRQ(1, VERIFICATION))
-            self.assertEqual(requestor.transport.take(), b"")
-            self.assertEqual(requestor.association.messages_sent, 0)
+            [ending] = pair.requestor.user.endings
+            self.assertEqual(ending.outcome, Outcome.PROTOCOL_ERROR)
+            self.assertIsInstance(ending.cause, InvalidPDU)
+            self.assertEqual(pair.requestor.user.answers, [])
 
 
 class DataSetTests(Case):

@@ -231,10 +231,25 @@ def fragment_message(
     room = longest_fragment(maximum_length)
     if room <= 0:
         raise ValueError(f"a maximum length of {maximum_length} leaves no room for a fragment")
-    for control, data in (COMMAND, command), (0, data_set):
-        if data is None:
-            continue
-        view = memoryview(data)
-        for offset in range(0, len(view), room):
-            last = LAST if offset + room >= len(view) else 0
-            yield PDataTF([PDV(context_id, control | last, view[offset : offset + room])])
+    yield from fragments(context_id, COMMAND, memoryview(command), room, True)
+    if data_set is not None:
+        yield from fragments(context_id, 0, memoryview(data_set), room, True)
+
+
+def fragments(
+    context_id: int, control: int, data: memoryview, room: int, is_end: bool
+) -> Iterator[PDataTF]:
+    """
+    Cut a piece of a command set or data set into P-DATA-TFs, each with one fragment.
+
+    Args:
+        context_id: the presentation context.
+        control: the message control header, without the bit that says which fragment is the last.
+        data: of even length.
+        room: the longest fragment, in bytes.
+        is_end: whether the command set or data set ends with this piece.
+    """
+    length = len(data)
+    for offset in range(0, length, room):
+        last = LAST if is_end and offset + room >= length else 0
+        yield PDataTF([PDV(context_id, control | last, data[offset : offset + room])])

@@ -1,16 +1,19 @@
 """
-What an acceptor answers to an A-ASSOCIATE-RQ (PS3.8 sections 7.1 and 9.3.3, PS3.7 annex D).
+The negotiation of an association (PS3.8 sections 7.1 and 9.3.3, PS3.7 annex D).
 
-Pure functions from what was proposed and what is supported to what is accepted.
+Pure functions: from what was proposed and what is supported to what an acceptor answers, and from
+both to what holds.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import attrs
 
+from pacs_twisted.errors import InvalidPDU
 from pacs_twisted.pdu import (
     AAssociateAC,
     AAssociateRJ,
@@ -33,6 +36,9 @@ DEFAULT_PEER_MAXIMUM_LENGTH = 16384
 
 # A PDV with two bytes of fragment: fragments are even (PS3.8 annex E.1).
 _SMALLEST_MAXIMUM_LENGTH = 8
+
+_CONTEXT_IDS = range(1, 256, 2)
+_MOST_CONTEXTS = len(_CONTEXT_IDS)
 
 VERSION_NOT_SUPPORTED = AAssociateRJ(result=1, source=2, reason=2)
 """Bit 0 of the protocol version is clear."""
@@ -233,14 +239,94 @@ def accept(rq: AAssociateRQ, offer: Offer) -> AAssociateAC:
     )
 
 
+def check_request(rq: AAssociateRQ) -> None:
+    """
+    See that a request of our own can be sent.
+
+    Raises:
+        ValueError: it breaks a rule that is the requestor's duty: presentation contexts are 1 to
+            128, each with an odd ID of its own and at least one transfer syntax; titles, UIDs and
+            names fit into their fields.
+    """
+    contexts = rq.presentation_contexts
+    identifiers = [context.context_id for context in contexts]
+    if not 1 <= len(contexts) <= _MOST_CONTEXTS:
+        raise ValueError(f"{len(contexts)} presentation contexts, 1 to {_MOST_CONTEXTS} can be")
+    if len(set(identifiers)) != len(contexts):
+        raise ValueError("a presentation context ID stands twice")
+    for context in contexts:
+        if context.context_id not in _CONTEXT_IDS:
+            raise ValueError(f"presentation context ID {context.context_id} is not odd, 1 to 255")
+        if not context.transfer_syntaxes:
+            raise ValueError(f"presentation context {context.context_id} has no transfer syntax")
+    try:
+        rq.encode()
+    except UnicodeError as error:
+        raise ValueError(f"the request cannot be encoded: {error}") from error
+    except struct.error as error:
+        raise ValueError(f"a value of the request does not fit its field: {error}") from error
+
+
+def judge_answer(rq: AAssociateRQ, ac: AAssociateAC) -> None:
+    """
+    See that an answer answers the request.
+
+    A result that is missing is a refusal; what was granted and not proposed of roles is not used.
+
+    Raises:
+        InvalidPDU: a result is for a context that was not proposed, an accepted transfer syntax
+            was not offered, the application context is not the proposed one (PS3.8 section
+            7.1.1.2), or the maximum length leaves no room for a fragment.
+    """
+    proposed = {context.context_id: context for context in rq.presentation_contexts}
+    for result in ac.context_results:
+        context = proposed.get(result.context_id)
+        if context is None:
+            raise InvalidPDU(f"presentation context {result.context_id} was never proposed")
+        if result.accepted and result.transfer_syntax not in context.transfer_syntaxes:
+            raise InvalidPDU(
+                f"presentation context {result.context_id} is accepted with a transfer syntax"
+                " that was never proposed"
+            )
+    if ac.application_context not in ("", rq.application_context):
+        raise InvalidPDU("the application context is not the one that was proposed")
+    maximum = ac.user_information.maximum_length_received
+    if maximum and maximum < _SMALLEST_MAXIMUM_LENGTH:
+        raise InvalidPDU(f"a maximum length of {maximum} leaves no room for a fragment")
+
+
+def accepted_window(rq: AAssociateRQ, ac: AAssociateAC) -> int:
+    """
+    Return how many of our requests may be outstanding at a time; 0 without limit.
+
+    1 unless both sides have said something else (PS3.7 section D.3.3.3).
+    """
+    asked = rq.user_information.asynchronous_operations_window
+    answered = ac.user_information.asynchronous_operations_window
+    if asked is None or answered is None:
+        return 1
+    return _lesser(
+        asked.maximum_number_operations_invoked, answered.maximum_number_operations_invoked
+    )
+
+
 def accepted_contexts(rq: AAssociateRQ, ac: AAssociateAC) -> dict[int, PresentationContext]:
     """
     Return the contexts that both sides have agreed on, by context ID.
 
-    Results for contexts that were not proposed are left out.
+    Results for contexts that were not proposed are left out, and so are roles.
     """
     proposed = {context.context_id: context for context in rq.presentation_contexts}
-    roles = {role.sop_class_uid: role for role in ac.user_information.role_selections}
+    asked = {role.sop_class_uid: role for role in rq.user_information.role_selections}
+    roles = {
+        role.sop_class_uid: RoleSelection(
+            role.sop_class_uid,
+            role.scu_role and asked[role.sop_class_uid].scu_role,
+            role.scp_role and asked[role.sop_class_uid].scp_role,
+        )
+        for role in ac.user_information.role_selections
+        if role.sop_class_uid in asked
+    }
     agreed = {}
     for result in ac.context_results:
         context = proposed.get(result.context_id)
