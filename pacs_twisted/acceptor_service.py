@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn, Protocol, TextIO, cast
 
 import attrs
 from twisted.application import service
@@ -216,6 +216,25 @@ class SignalHandlers:
             self._install(number, previous)
 
 
+class Resources(Protocol):
+    """What the services of a server work with, such as a directory and threads."""
+
+    def start(self) -> None:
+        """
+        Get ready, before anybody is served and as the user that the server runs as.
+
+        Raises:
+            ConfigurationError: it cannot be; the server does not start.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """
+        Finish what is under way and give all back, when the last association has ended.
+
+        If it was never started, that is fine.
+        """
+
+
 class AcceptorService(service.Service):
     """
     One `AcceptorFactory` on all endpoints of the settings.
@@ -228,6 +247,7 @@ class AcceptorService(service.Service):
         read: returns the settings read anew, or raises ConfigurationError; without it there
             is nothing to reload.
         reactor: listens, and runs what a signal asks for.
+        resources: what the services need; they live as long as this service runs.
         set_log_level: changes the least level that is logged.
         attach: called with the application that the service becomes a part of.
         install_signal: `signal.signal`.
@@ -240,6 +260,7 @@ class AcceptorService(service.Service):
         *,
         reactor: Any,
         read: Callable[[], ServerSettings] | None = None,
+        resources: Resources | None = None,
         set_log_level: Callable[[str], None] | None = None,
         attach: Callable[[Componentized], None] | None = None,
         install_signal: Callable[[int, Any], Any] = signal.signal,
@@ -262,6 +283,7 @@ class AcceptorService(service.Service):
         self._make_entity = make_entity
         self._read = read
         self._reactor = reactor
+        self._resources = resources
         self._set_log_level = set_log_level
         self._attach = attach
         self._signals = SignalHandlers(reactor, install_signal)
@@ -290,11 +312,22 @@ class AcceptorService(service.Service):
 
     def startService(self) -> None:
         """Listen, if the command has no privileged start (twist has none), and serve."""
+        self._start_resources()
         super().startService()
         self._listen()
         self._stop_signals = 0
         self._reactor.callWhenRunning(self._watch_stop_signals)
         self._release_terminal()
+
+    def _start_resources(self) -> None:
+        """Get ready what services need; only now, since files must not belong to root."""
+        if self._resources is None:
+            return
+        try:
+            self._resources.start()
+        except ConfigurationError as error:
+            self._close_ports()
+            self._fail(str(error))
 
     def _listen(self) -> None:
         """Open the ports; none stays open if one cannot be opened."""
@@ -370,6 +403,8 @@ class AcceptorService(service.Service):
         """End the start with a line to the administrator."""
         self._listens = False
         self._signals.restore(signal.SIGHUP)
+        if self._resources is not None:
+            self._resources.stop()
         complain(self.settings.command, line, self._terminal)
         self._release_terminal()
         log.error("{command}: {line}", command=self.settings.command, line=line, event="failed")
@@ -455,19 +490,24 @@ class AcceptorService(service.Service):
         )
         closed = self._close_ports()
         closed.addCallback(lambda _: self.factory.shut_down())
-        closed.addErrback(
-            lambda failure: log.failure(
-                "{command}: error while stopping",
-                failure,
-                command=self.settings.command,
-                event="stopping",
-            )
-        )
+        closed.addErrback(self._log_stop_failure)
+        if self._resources is not None:
+            resources = self._resources
+            closed.addCallback(lambda _: resources.stop())
+            closed.addErrback(self._log_stop_failure)
         closed.addCallback(lambda _: self._stopped(stopping))
         follower = _follow(stopping)
         if self._stop_signals > 1:
             self.stop_now()
         return follower
+
+    def _log_stop_failure(self, failure: Failure) -> None:
+        log.failure(
+            "{command}: error while stopping",
+            failure,
+            command=self.settings.command,
+            event="stopping",
+        )
 
     def _watch_stop_signals(self) -> None:
         """Leave the first signal to the reactor, which cannot do with a second one."""

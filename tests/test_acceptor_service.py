@@ -28,7 +28,7 @@ from pacs_twisted.acceptor_service import (
     timeouts,
 )
 from pacs_twisted.admission import PermittedPeer
-from pacs_twisted.config import EchoSettings
+from pacs_twisted.config import ConfigurationError, EchoSettings
 from pacs_twisted.tap.echo import Options, echo_entity
 from pacs_twisted.tap.options import make_acceptor_service
 from tests.requirements import requirement
@@ -272,6 +272,107 @@ class StartTests(ServiceCase):
         self.assertEqual((times.artim, times.acse, times.idle, times.pdu), (1, 2, 3, 3))
         self.assertEqual((times.handler, times.send, times.drain), (5, 6, 7))
         self.assertEqual(timeouts(EchoSettings(pdu_timeout=0.0)).pdu, 0.0)
+
+
+class Recorded:
+    """Resources that note what is done with them."""
+
+    def __init__(self, events: list[str], problem: str = "") -> None:
+        self.events = events
+        self.problem = problem
+        self.stopping: Deferred[None] = Deferred()
+
+    def start(self) -> None:
+        self.events.append("start")
+        if self.problem:
+            raise ConfigurationError(self.problem)
+
+    def stop(self) -> Deferred[None]:
+        self.events.append("stop")
+        return self.stopping
+
+
+class ResourcesTests(ServiceCase):
+    """What the services of a server work with."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[str] = []
+        self.resources = Recorded(self.events)
+
+    def with_resources(self, *arguments: str) -> AcceptorService:
+        """Return a service with them."""
+        made = self.service(*arguments)
+        made._resources = self.resources
+        return made
+
+    def test_life(self) -> None:
+        """They start before anybody is served, and stop when the last association has ended."""
+        made = self.with_resources()
+        drained: Deferred[None] = Deferred()
+        self.patch(made.factory, "shut_down", lambda: drained)
+        made.privilegedStartService()
+        self.assertEqual(self.events, [])  # it may still be root that runs
+        made.startService()
+        self.assertEqual(self.events, ["start"])
+        stopped = made.stopService()
+        self.assertEqual(self.events, ["start"])
+        drained.callback(None)
+        self.assertEqual(self.events, ["start", "stop"])
+        self.assertNoResult(stopped)
+        self.resources.stopping.callback(None)
+        self.successResultOf(stopped)
+
+    def test_without_privileged_start(self) -> None:
+        """Under twist no port is open before they have started."""
+        made = self.with_resources()
+        ports: list[list[int]] = []
+        self.patch(self.resources, "start", lambda: ports.append(self.ports()))
+        made.startService()
+        self.assertEqual((ports, self.ports()), ([[]], [11112]))
+
+    def test_problem(self) -> None:
+        """What keeps them from starting is one line, exit status 1, and no port stays open."""
+        made = self.with_resources()
+        self.resources.problem = "directory: /srv/images: Permission denied"
+        made.privilegedStartService()
+        with self.assertRaises(StartError) as caught:
+            made.startService()
+        self.assertEqual(caught.exception.code, 1)
+        self.assertEqual(
+            self.stderr.getvalue(), "pacs-echo: directory: /srv/images: Permission denied\n"
+        )
+        self.assertEqual(self.reactor.closed, [11112])
+        self.assertFalse(made.running)
+
+    def test_occupied(self) -> None:
+        """If the server cannot listen, they are given back."""
+        made = self.with_resources()
+        self.reactor.occupied = 11112
+        self.assertRaises(StartError, made.startService)
+        self.assertEqual(self.events, ["start", "stop"])
+
+    def test_failure(self) -> None:
+        """A failure of theirs is logged and keeps nobody from stopping."""
+        made = self.with_resources()
+        made.startService()
+        stopped = made.stopService()
+        self.resources.stopping.errback(ValueError("of the disk"))
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_second_signal(self) -> None:
+        """A second signal waits for no disk either."""
+        made = self.with_resources()
+        made.startService()
+        self.signals.reactor_runs(self.reactor)
+        self.signals.send(signal.SIGTERM)
+        stopped = made.stopService()
+        self.assertEqual(self.events, ["start", "stop"])
+        self.assertNoResult(stopped)
+        self.signals.send(signal.SIGTERM)
+        self.reactor.turn()
+        self.successResultOf(stopped)
 
 
 class FileLimitTests(SynchronousTestCase):

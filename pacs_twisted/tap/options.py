@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn
 from twisted.python import usage
 
 from pacs_twisted import __version__
-from pacs_twisted.acceptor_service import AcceptorService, complain, parse_endpoint
+from pacs_twisted.acceptor_service import AcceptorService, Resources, complain, parse_endpoint
 from pacs_twisted.config import (
     CONFIG,
     ConfigurationError,
@@ -27,6 +27,7 @@ from pacs_twisted.config import (
 )
 from pacs_twisted.logs import OBSERVERS, install
 from pacs_twisted.net import ApplicationEntity
+from pacs_twisted.option_kinds import FileName
 
 
 class ServerOptions(usage.Options):
@@ -79,9 +80,6 @@ class ServerOptions(usage.Options):
         """Put the settings together, and see that the endpoint strings can be parsed."""
         from twisted.internet import reactor
 
-        if CONFIG.name in self.arguments:
-            # Absolute, since a daemon changes its directory and reads the file again.
-            self.arguments[CONFIG.name] = [os.path.abspath(self.arguments[CONFIG.name][-1])]
         try:
             self.settings = self.read()
             for text in self.settings.listen:
@@ -112,6 +110,9 @@ def _add_option(cls: type[ServerOptions], option: Option) -> None:
     """Add the methods that Twisted calls when the option is on the command line."""
 
     def value(self: ServerOptions, text: str) -> None:
+        if text and isinstance(option.kind, FileName):
+            # Absolute, since a daemon changes its directory and reads the file again.
+            text = os.path.abspath(text)
         self.arguments.setdefault(option.name, []).append(text)
 
     def yes(self: ServerOptions) -> None:
@@ -139,6 +140,7 @@ def make_acceptor_service(
     options: ServerOptions,
     make_entity: Callable[[ServerSettings], ApplicationEntity],
     reactor: Any = None,
+    resources: Resources | None = None,
 ) -> AcceptorService:
     """
     Return the service of a command, and put our log in the place of twistd's or twist's.
@@ -147,6 +149,7 @@ def make_acceptor_service(
         options: parsed.
         make_entity: what is served, made of settings.
         reactor: the global one if not given.
+        resources: what is served with, to be started before and stopped after.
     """
     if reactor is None:
         from twisted.internet import reactor
@@ -157,6 +160,7 @@ def make_acceptor_service(
         make_entity,
         reactor=reactor,
         read=options.read if options.has_file else None,
+        resources=resources,
         set_log_level=observer.set_level,
         attach=install(observer, options.parent),
     )
