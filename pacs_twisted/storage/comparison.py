@@ -1,0 +1,46 @@
+"""
+Whether two files hold the same data set.
+
+Their heads may differ: file meta information says who wrote the file and from where the object
+came, and an object that is sent twice may come by two ways.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pacs_twisted.storage.filesystem import FileSystem
+from pacs_twisted.storage.part10 import NeedMore, NotPart10, read_file_meta
+
+_HEAD: Final = 65536  # hardly any head is longer; one that is makes a file like no other
+_PIECE: Final = 1 << 20
+
+
+def hold_equal_data_sets(files: FileSystem, one: int, other: int) -> bool:
+    """
+    Whether the data sets of two open files are equal, byte for byte in the same transfer syntax.
+
+    A file that is not one of PS3.10 counts from its first byte.
+    """
+    syntax, start = _find_data_set(files, one)
+    other_syntax, other_start = _find_data_set(files, other)
+    length = files.size(one) - start
+    if syntax != other_syntax or length != files.size(other) - other_start:
+        return False
+    position = 0
+    while position < length:
+        piece = files.read(one, min(_PIECE, length - position), start + position)
+        # A file that ends before its size ends is being written to: nothing to rely on.
+        if not piece or piece != files.read(other, len(piece), other_start + position):
+            return False
+        position += len(piece)
+    return True
+
+
+def _find_data_set(files: FileSystem, file: int) -> tuple[str, int]:
+    """Return its transfer syntax and the offset at which it begins."""
+    try:
+        meta, start = read_file_meta(files.read(file, _HEAD, 0))
+    except (NotPart10, NeedMore):
+        return "", 0
+    return meta.transfer_syntax_uid, start
