@@ -271,6 +271,21 @@ class Association:
         return self._core.state
 
     @property
+    def last_state(self) -> State:
+        """The state in which the last event came: at the end, the one that it ended."""
+        return self._core.previous
+
+    @property
+    def is_established(self) -> bool:
+        """Whether both sides may make requests: Sta6."""
+        return self._core.state is State.Sta6
+
+    @property
+    def sending_data(self) -> bool:
+        """Whether the data set of a message that has begun is not sent to its end."""
+        return self._data_left > 0
+
+    @property
     def is_over(self) -> bool:
         """Whether the association has ended, be the connection still open or not."""
         return self._over

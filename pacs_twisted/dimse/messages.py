@@ -33,7 +33,9 @@ class DataSetSource(Protocol):
 
     def read(self) -> Any:
         """
-        Return the next bytes: at least one, at most a mebibyte or so, in all as many as `length`.
+        Return the next bytes: an even number and more than none, in all as many as `length`.
+
+        How many at a time is the source's choice; a mebibyte is a good one.
 
         Returns:
             Bytes or a view of them, which stays valid; or an awaitable of that, which is

@@ -1,11 +1,17 @@
 """
-DICOM associations on Twisted: the server side.
+DICOM associations on Twisted, both ends of the line.
 
 Three lines make an echo server:
 
     entity = ApplicationEntity("PACS_ECHO", [Verification()])
     factory = AcceptorFactory(entity)
     endpoints.serverFromString(reactor, "tcp:11112").listen(factory)
+
+and three an echo:
+
+    async with await associate("tcp:localhost:11112", called="PACS_ECHO") as peer:
+        response = await peer.echo()
+        print(response.status)
 """
 
 from pacs_twisted.admission import (
@@ -15,8 +21,19 @@ from pacs_twisted.admission import (
     Limits,
     PermittedPeer,
 )
-from pacs_twisted.errors import TimedOut
+from pacs_twisted.errors import (
+    AssociationAborted,
+    AssociationEnded,
+    AssociationLost,
+    AssociationRejected,
+    AssociationReleased,
+    ConnectionFailed,
+    NoPresentationContext,
+    TimedOut,
+)
 from pacs_twisted.net.acceptor import AcceptorProtocol, LiveAssociation
+from pacs_twisted.net.client import associate
+from pacs_twisted.net.requestor_association import BytesSource, RequestorAssociation
 from pacs_twisted.net.server import AcceptorFactory
 from pacs_twisted.net.timers import Timeouts
 from pacs_twisted.services import ApplicationEntity
@@ -28,9 +45,19 @@ __all__ = [
     "AdmissionPolicy",
     "Applicant",
     "ApplicationEntity",
+    "AssociationAborted",
+    "AssociationEnded",
+    "AssociationLost",
+    "AssociationRejected",
+    "AssociationReleased",
+    "BytesSource",
+    "ConnectionFailed",
     "Limits",
     "LiveAssociation",
+    "NoPresentationContext",
     "PermittedPeer",
+    "RequestorAssociation",
     "TimedOut",
     "Timeouts",
+    "associate",
 ]

@@ -37,13 +37,15 @@ class AssociationLog:
     Args:
         number: the number of the association.
         peer: the peer's address, as text.
+        requestor: whether we ask for the association.
     """
 
-    __slots__ = ("_no_answer_wanted", "called", "calling", "number", "peer")
+    __slots__ = ("_way", "_no_answer_wanted", "called", "calling", "number", "peer")
 
-    def __init__(self, number: int, peer: str) -> None:
+    def __init__(self, number: int | str, peer: str, *, requestor: bool = False) -> None:
         self.number = number
         self.peer = peer
+        self._way = "to" if requestor else "from"
         self.calling = self.called = ""
         self._no_answer_wanted = False
 
@@ -56,9 +58,10 @@ class AssociationLog:
         """The association is established."""
         refused = [result for result in ac.context_results if not result.accepted]
         log.info(
-            "association {association} from {peer}: {calling} to {called},"
+            "association {association} {way} {peer}: {calling} to {called},"
             " {accepted} of {proposed} presentation contexts accepted",
             association=self.number,
+            way=self._way,
             peer=self.peer,
             calling=self.calling,
             called=self.called,
@@ -160,7 +163,12 @@ class AssociationLog:
         }
         level = LogLevel.info if ending.outcome in _PEACEFUL else LogLevel.warn
         if association.accepted is None:
-            log.emit(level, "association {association} from {peer}: {outcome}{detail}", **fields)
+            log.emit(
+                level,
+                "association {association} {way} {peer}: {outcome}{detail}",
+                way=self._way,
+                **fields,
+            )
             return
         log.emit(
             level,
@@ -228,7 +236,7 @@ def _list(words: Iterable[str]) -> str:
 class DebugLog:
     """Every event of the machine and every message of an association, at debug."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int | str) -> None:
         self._number = number
 
     def transition(

@@ -200,7 +200,7 @@ class Connection(Protocol):
         the abort comes to.
         """
         log.failure(
-            "association {association}: error in the server, the association is aborted",
+            "association {association}: internal error, the association is aborted",
             association=self.number,
             event="internal-error",
         )
@@ -218,7 +218,7 @@ class Connection(Protocol):
             self._drop_later()
 
     @property
-    def number(self) -> int:
+    def number(self) -> int | str:
         """The number of the association in the log."""
         return 0
 
@@ -377,10 +377,15 @@ class Connection(Protocol):
                 self._look_at_acse(now),
                 self._look_at_handler(now),
                 self._look_at_traffic(now),
+                self.look_further(now),
             )
             if deadline is not None
         ]
         return min(due, default=None)
+
+    def look_further(self, now: float) -> float | None:
+        """Do what is due by timers of a subclass's own; return the time of the next look."""
+        return None
 
     def _look_at_send(self, now: float) -> float | None:
         seconds = self.timeouts.send

@@ -183,6 +183,8 @@ class Core:
     objection: Callable[[AAssociateRQ], AAssociateRJ | None]
     tracer: Tracer | None = None
     state: State = State.Sta1
+    previous: State = State.Sta1
+    """The state in which the last event came."""
     request: AAssociateRQ | None = None
     """What AE-1 keeps for AE-2."""
 

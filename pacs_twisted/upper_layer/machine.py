@@ -25,7 +25,7 @@ def _entering(action: Action, event: str, old: State, new: State) -> Callable[..
 
     def straight(machine: Any, data: object, argument: Any) -> None:
         core = machine.__automat_core__
-        core.state = new
+        core.previous, core.state = old, new
         if core.tracer is not None:
             core.tracer(old, event, name, new, argument)
         do(machine, core, argument)

@@ -1,0 +1,245 @@
+"""
+Asking for associations: `associate`, and what one holds then.
+
+    async with await associate("tcp:pacs:11112", called="PACS", calling="CT1") as peer:
+        await peer.echo()
+
+An association is released when the block ends, and aborted when it ends by an exception. Without
+coroutines, `associate`, `echo` and `release` return `Deferred`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from pacs_twisted import __version__
+from pacs_twisted.admission import check_ae_title
+from pacs_twisted.association import Bounds
+from pacs_twisted.errors import ConnectionFailed, PacsError, TimedOut
+from pacs_twisted.net.requestor import RequestorProtocol
+from pacs_twisted.net.requestor_association import RequestorAssociation
+from pacs_twisted.net.timers import Timeouts
+from pacs_twisted.pdu import (
+    AAssociateRQ,
+    AsynchronousOperationsWindow,
+    ProposedContext,
+    RoleSelection,
+    UserIdentity,
+    UserInformation,
+)
+from pacs_twisted.pdu.framing import MAXIMUM_LENGTH
+from pacs_twisted.services import TransferSyntaxes
+from pacs_twisted.uids import (
+    IMPLEMENTATION_CLASS_UID,
+    VERIFICATION,
+    implementation_version_name,
+)
+
+Proposal = str | tuple[str, Sequence[str]] | ProposedContext
+"""
+A presentation context to propose: an abstract syntax with the uncompressed transfer syntaxes, with
+others, or the context as it is sent.
+"""
+
+_SHORTEST_MAXIMUM = 128  # a longer command set fits; less makes no sense for anybody
+
+
+def propose(contexts: Iterable[Proposal]) -> tuple[ProposedContext, ...]:
+    """
+    Return the presentation contexts of a request, numbered 1, 3, 5 … where they have no ID.
+
+    Raises:
+        ValueError: there are none or more than 128, or an ID is not odd or stands twice.
+    """
+    proposals = list(contexts)
+    taken = {item.context_id for item in proposals if isinstance(item, ProposedContext)}
+    free = iter(number for number in range(1, 256, 2) if number not in taken)
+    if not 1 <= len(proposals) <= 128:
+        raise ValueError(f"{len(proposals)} presentation contexts, 1 to 128 can be proposed")
+    proposed = []
+    for item in proposals:
+        if isinstance(item, ProposedContext):
+            proposed.append(item)
+            continue
+        uid, syntaxes = (item, TransferSyntaxes.UNCOMPRESSED) if isinstance(item, str) else item
+        proposed.append(ProposedContext(next(free), str(uid), tuple(map(str, syntaxes))))
+    return tuple(proposed)
+
+
+def associate(
+    endpoint: IStreamClientEndpoint | str,
+    *,
+    called: str,
+    calling: str = "PACS_TWISTED",
+    contexts: Iterable[Proposal] = (VERIFICATION,),
+    timeouts: Timeouts | None = None,
+    maximum_length: int = MAXIMUM_LENGTH,
+    maximum_operations: int = 1,
+    role_selections: Sequence[RoleSelection] = (),
+    user_identity: UserIdentity | None = None,
+    debug: bool = False,
+    reactor: Any = None,
+) -> Deferred[RequestorAssociation]:
+    """
+    Connect to a peer and ask it for an association (PS3.8 section 7.1).
+
+    Args:
+        endpoint: where the peer is: any client endpoint, or the string of one, such as
+            "tcp:pacs.example.org:11112".
+        called: the peer's AE title.
+        calling: ours.
+        contexts: what is proposed, in order; at least once with Implicit VR Little Endian for
+            every abstract syntax, as PS3.5 section 10.1 wants it, is the caller's duty.
+        timeouts: of them `connect`, `acse`, `dimse`, `send`, `pdu` and `artim` count.
+        maximum_length: the longest P-DATA-TF that we take, in bytes, at least 128; 0 for any.
+        maximum_operations: how many requests may be on their way at a time, if the peer agrees;
+            1 asks for nothing, 0 for as many as it likes (PS3.7 section D.3.3.3).
+        role_selections: proposed roles (PS3.7 section D.3.3.4).
+        user_identity: who we are (PS3.7 section D.3.3.7).
+        debug: log every event and message at debug.
+        reactor: the clock, and what an endpoint string connects with; the global one unless given.
+
+    Returns:
+        A `Deferred` that fires with the association, or fails, once:
+
+        * `ConnectionFailed`: there is no connection;
+        * `AssociationRejected`: the peer said no, with result, source and reason;
+        * `AssociationAborted`, `AssociationLost`: instead of an answer;
+        * `TimedOut`: "connect" or "acse" took too long;
+        * `ProtocolError`: what the peer sent is wrong;
+        * `CancelledError`: the `Deferred` was cancelled, and the attempt with it.
+
+    Raises:
+        ValueError: a title, a context or something else in the request is not allowed.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    client: Any = endpoint
+    if isinstance(endpoint, str):
+        client = endpoints.clientFromString(reactor, endpoint)
+    if maximum_length and maximum_length < _SHORTEST_MAXIMUM:
+        raise ValueError(f"a maximum length of {maximum_length}, at least {_SHORTEST_MAXIMUM}")
+    timeouts = timeouts or Timeouts()
+    window = None
+    if maximum_operations != 1:
+        window = AsynchronousOperationsWindow(maximum_operations, 1)
+    rq = AAssociateRQ(
+        check_ae_title(called),
+        check_ae_title(calling),
+        propose(contexts),
+        UserInformation(
+            maximum_length,
+            IMPLEMENTATION_CLASS_UID,
+            implementation_version_name(__version__),
+            window,
+            tuple(role_selections),
+            user_identity=user_identity,
+        ),
+    )
+    protocol = RequestorProtocol(rq, reactor, timeouts, Bounds(maximum_length), debug=debug)
+    return _Attempt(protocol, client, timeouts.connect).begin()
+
+
+class _Attempt:
+    """The way from nothing to an association."""
+
+    def __init__(
+        self, protocol: RequestorProtocol, endpoint: IStreamClientEndpoint, seconds: float
+    ) -> None:
+        self._protocol = protocol
+        self._endpoint = endpoint
+        self._seconds = seconds
+        self._timer: Any = None
+        self._connecting: Deferred[Any] | None = None
+        self._timed_out = False
+        self._result: Deferred[RequestorAssociation] | None = None
+
+    def begin(self) -> Deferred[RequestorAssociation]:
+        """Connect; the protocol does the rest."""
+        result: Deferred[RequestorAssociation] = Deferred(self._cancel)
+        self._result = result
+        protocol = self._protocol
+        protocol.established = self._established
+        protocol.ended = self._ended
+        factory = Factory.forProtocol(lambda: protocol)
+        factory.noisy = False
+        if self._seconds:
+            self._timer = protocol.clock.callLater(self._seconds, self._time_out)
+        self._connecting = self._endpoint.connect(factory)
+        self._connecting.addCallbacks(self._connected, self._failed)
+        return result
+
+    def _connected(self, _: object) -> None:
+        self._connecting = None
+        self._stop_timer()
+
+    def _failed(self, failure: Failure) -> None:
+        self._connecting = None
+        self._stop_timer()
+        error: PacsError
+        if self._timed_out:
+            error = TimedOut("connect", self._seconds)
+        else:
+            error = ConnectionFailed(_describe_failure(failure))
+            error.__cause__ = failure.value
+        self._protocol.connection_failed(error, _describe_endpoint(self._endpoint))
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._timed_out = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _cancel(self, _: Deferred[Any]) -> None:
+        """Who waits does not want it any more."""
+        self._result = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            self._protocol.guard(self._protocol.association.abort)
+
+    def _established(self) -> None:
+        result, self._result = self._result, None
+        if result is not None:
+            result.callback(RequestorAssociation(self._protocol))
+
+    def _ended(self) -> None:
+        result, self._result = self._result, None
+        protocol = self._protocol
+        if result is not None and protocol.error is not None:
+            protocol.error_told = True
+            result.errback(Failure(protocol.error))
+
+
+def _describe_failure(failure: Failure) -> str:
+    """Return in words why there is no connection."""
+    error: Any = failure.value
+    if isinstance(error, CancelledError):
+        return "cancelled"
+    if isinstance(error, ConnectError):
+        inner = getattr(error, "osError", None)
+        return getattr(inner, "strerror", None) or str(error)
+    return str(error) or type(error).__name__
+
+
+def _describe_endpoint(endpoint: Any) -> str:
+    """Return where an endpoint leads to, as far as it tells."""
+    host = getattr(endpoint, "_host", None)
+    if host is None:
+        return getattr(endpoint, "_path", None) or type(endpoint).__name__
+    port = getattr(endpoint, "_port", "")
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
