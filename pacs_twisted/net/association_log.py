@@ -40,7 +40,7 @@ class AssociationLog:
         requestor: whether we ask for the association.
     """
 
-    __slots__ = ("_way", "_no_answer_wanted", "called", "calling", "number", "peer")
+    __slots__ = ("_no_answer_wanted", "_way", "called", "calling", "number", "peer")
 
     def __init__(self, number: int | str, peer: str, *, requestor: bool = False) -> None:
         self.number = number
