@@ -33,7 +33,7 @@ from pacs_twisted.logs import escaped
 from pacs_twisted.net import AcceptorFactory, ApplicationEntity, Timeouts
 
 RESERVED_FILES = 128
-"""Open files beyond the connections: log, listening sockets, the reactor's own, storage."""
+"""Open files beyond connections and objects: log, listening sockets, the reactor's own."""
 
 BACKLOG = 1024
 """Connections that wait in the kernel until we take them, unless an endpoint says otherwise."""
@@ -387,13 +387,16 @@ class AcceptorService(service.Service):
 
     def _raise_file_limit(self) -> None:
         """Allow ourselves the open files that the connections need, or say that we may not."""
-        connections = admission_policy(self.settings).limits.maximum_connections
-        problem = raise_file_limit(connections + RESERVED_FILES)
+        limits = admission_policy(self.settings).limits
+        connections = limits.maximum_connections
+        files = connections + RESERVED_FILES
+        files += self.settings.files_per_association * (limits.associations or connections)
+        problem = raise_file_limit(files)
         if problem is not None:
             log.warn(
                 "open files: {files} are needed for {connections} connections, but {problem};"
                 " raise it (ulimit -n, systemd's LimitNOFILE) or lower max-connections",
-                files=connections + RESERVED_FILES,
+                files=files,
                 connections=connections,
                 problem=problem,
                 event="open-files",

@@ -1,8 +1,8 @@
 """
 The options of the servers, each defined once.
 
-A field of `ServerSettings` is an option of `twistd pacs-echo`, a key of the TOML file and a
-row of the reference: `tap` makes the first from it, `build` reads the second,
+A field of the settings is an option of `twistd pacs-echo` or `pacs-store`, a key of the TOML file
+and a row of the reference: `tap` makes the first from it, `build` reads the second,
 `reference_table` writes the third. The command line goes before the file, the file before
 the defaults. Every value that is not allowed is a `ConfigurationError` of one line, which
 names the option or key, the value and what is allowed.
@@ -23,13 +23,17 @@ from pacs_twisted.admission import PermittedPeer
 from pacs_twisted.errors import PacsError
 from pacs_twisted.option_kinds import (
     Choice,
+    Directory,
     Endpoint,
     FileName,
     Flag,
     Kind,
     Peer,
     Seconds,
+    Template,
     Title,
+    TransferSyntax,
+    UIDText,
     Whole,
     cut,
     printable,
@@ -98,6 +102,9 @@ class ServerSettings:
     """
 
     command: ClassVar[str] = "pacs"
+
+    files_per_association: ClassVar[int] = 0
+    """Open files of an association beside its connection."""
 
     listen: tuple[str, ...] = _option(
         Endpoint(),
@@ -296,6 +303,91 @@ class EchoSettings(ServerSettings):
     ae_title: str = _option(Title(), "PACS_ECHO", "The AE title of this server.", reload=True)
 
 
+@attrs.frozen(kw_only=True)
+class StoreSettings(ServerSettings):
+    """The options of `twistd pacs-store`."""
+
+    command: ClassVar[str] = "pacs-store"
+
+    files_per_association: ClassVar[int] = 1  # the object that it sends
+
+    ae_title: str = _option(Title(), "PACS_STORE", "The AE title of this server.", reload=True)
+    directory: str = _option(
+        Directory(),
+        "",
+        "Where to store: a directory, made at the start if it is not there.",
+        default_text="none: it must be given, unless --discard is",
+    )
+    template: str = _option(
+        Template(),
+        "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm",
+        "How files are named below the directory: keywords of elements in braces, also"
+        " {CallingAETitle} and {CalledAETitle}.",
+        reload=True,
+    )
+    existing: Literal["compare", "keep", "replace", "refuse"] = _option(
+        Choice(("compare", "keep", "replace", "refuse")),
+        "compare",
+        "What to do with an object whose file is there already. compare: if the data sets are"
+        " equal keep the old one, if not store the new one beside it; keep: forget the new one;"
+        " replace: forget the old one; refuse: answer 0111H.",
+    )
+    fsync: bool = _option(
+        Flag(),
+        True,
+        "Answer only when the object would survive a power cut. Without it, one that was"
+        " answered with success may be lost then, or be there in part.",
+    )
+    mismatch: Literal["log", "refuse"] = _option(
+        Choice(("log", "refuse")),
+        "log",
+        "What to do with a data set whose SOP class or instance UID is not its command's."
+        " log: store it under the command's, and say so; refuse: answer A900H.",
+        reload=True,
+    )
+    private_sop_class: tuple[str, ...] = _option(
+        UIDText(),
+        (),
+        "A SOP class to store beside the standard's storage classes, by its UID."
+        " Given on the command line, it replaces the file's.",
+        repeatable=True,
+        reload=True,
+        default_text="none",
+    )
+    prefer_transfer_syntax: tuple[str, ...] = _option(
+        TransferSyntax(),
+        (),
+        "A transfer syntax, by its UID or pydicom's keyword, to choose before all others where a"
+        " peer leaves us the choice; the first one named goes first. The others are accepted all"
+        " the same. Given on the command line, it replaces the file's.",
+        repeatable=True,
+        reload=True,
+        default_text="uncompressed ones, then lossless ones",
+    )
+    disk_mode: Literal["threads", "inline"] = _option(
+        Choice(("threads", "inline")),
+        "threads",
+        "Who works on the disk. threads: some of its own, so that nobody waits for the disk but"
+        " whose object it is; inline: the one thread of the network, which saves time where the"
+        " directory is in memory, and elsewhere lets everybody wait.",
+    )
+    disk_threads: int = _option(
+        Whole(1, 256),
+        4,
+        "How many threads work on the disk.",
+    )
+    discard: bool = _option(
+        Flag(),
+        False,
+        "For load tests: receive objects, store nothing and answer with success all the same.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if not self.directory and not self.discard:
+            raise ConfigurationError("directory: must be given: --directory DIR, or in the file")
+
+
 CONFIG = Option(
     name="config",
     kind=FileName(),
@@ -356,13 +448,25 @@ def parse(text: str, source: str = "configuration") -> dict[str, object]:
         raise ConfigurationError(f"{source}: not TOML: {error}") from error
 
 
-def reference_table(settings: type[ServerSettings]) -> str:
-    """Return the reference of the options, a table in Markdown."""
+def reference_table(
+    settings: type[ServerSettings], beside: type[ServerSettings] | None = None
+) -> str:
+    """
+    Return the reference of the options, a table in Markdown.
+
+    Args:
+        settings: whose.
+        beside: a class of settings with a table of its own, whose options are left out unless they
+            are others here, in their defaults for instance.
+    """
+    known = (CONFIG, *options(beside)) if beside is not None else ()
     rows = [
         ("Option", "TOML key", "Type", "Unit", "Default", "Reload", "Meaning"),
         ("---",) * 7,
     ]
     for option in (CONFIG, *options(settings)):
+        if option in known:
+            continue
         kind = option.kind.name
         if isinstance(option.kind, Whole):
             kind += f", {option.kind.minimum} to {option.kind.maximum}"

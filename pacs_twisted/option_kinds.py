@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os.path
 import re
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
@@ -200,7 +201,7 @@ class Peer(_Text):
 
 
 class FileName(_Text):
-    """A file's name."""
+    """A file's name, absolute: a daemon changes its directory and reads its file again."""
 
     name = "file"
     allowed = "the name of a file"
@@ -210,11 +211,84 @@ class FileName(_Text):
         return text
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
+class Directory(FileName):
+    """The absolute name of a directory; what is wrong with it is found out at the start."""
+
+    name = "directory"
+    allowed = "the name of a directory, in the file an absolute one"
+
+    def from_text(self, text: str) -> str:
+        """Read the name; the command line's has been made absolute when it was parsed."""
+        if not os.path.isabs(text) or "\0" in text:
+            raise ValueError
+        return os.path.normpath(text)
+
+
+class Template(_Text):
+    """A template of paths; it stays the text that it is, so that settings can be compared."""
+
+    name = "template"
+    allowed = 'a template of paths such as "{StudyInstanceUID}/{SOPInstanceUID}.dcm"'
+
+    def from_text(self, text: str) -> str:
+        """Read it by the rules of `pacs_twisted.storage.paths`, which imports pydicom."""
+        from pacs_twisted.storage.paths import PathTemplate
+
+        PathTemplate.parse(text)
+        return text
+
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_MAXIMUM_UID_LENGTH = 64
+
+
+def _is_uid(text: str) -> bool:
+    """Return whether a text can be a UID (PS3.5 section 9.1)."""
+    return len(text) <= _MAXIMUM_UID_LENGTH and _UID.fullmatch(text) is not None
+
+
+class UIDText(_Text):
+    """A UID."""
+
+    name = "UID"
+    allowed = "a UID: numbers with dots between them, at most 64 characters"
+
+    def from_text(self, text: str) -> str:
+        """Read the UID."""
+        if not _is_uid(text):
+            raise ValueError
+        return text
+
+
+class TransferSyntax(_Text):
+    """The UID of a transfer syntax, or its keyword as pydicom has it."""
+
+    name = "UID or keyword"
+    allowed = 'the UID of a transfer syntax or its keyword such as "JPEG2000Lossless"'
+
+    def from_text(self, text: str) -> str:
+        """Return the UID; one that nobody knows may be a private transfer syntax's."""
+        from pydicom.uid import UID  # here, since it takes its time
+
+        from pacs_twisted.storage.transfer_syntaxes import TRANSFER_SYNTAXES
+
+        if _is_uid(text):
+            uid = UID(text)
+            if uid.type not in ("", "Transfer Syntax"):
+                raise ValueError(f"that is {uid.name}")
+            return text
+        keywords = {UID(uid).keyword: uid for uid in TRANSFER_SYNTAXES}
+        if text not in keywords:
+            raise ValueError(unknown_key(text, list(keywords), "keyword"))
+        return keywords[text]
+
+
+def unknown_key(key: str, known: Sequence[str], what: str = "key") -> str:
     """Say that a key is unknown, and which one was perhaps meant."""
-    near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.3)
+    small = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(key.lower(), small, n=1, cutoff=0.3)
     shown = cut(printable(key))
-    return f"unknown key {shown}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"unknown {what} {shown}" + (f"; did you mean {small[near[0]]}?" if near else "")
 
 
 def printable(text: str) -> str:

@@ -28,7 +28,7 @@ from pacs_twisted.acceptor_service import (
     timeouts,
 )
 from pacs_twisted.admission import PermittedPeer
-from pacs_twisted.config import ConfigurationError, EchoSettings
+from pacs_twisted.config import ConfigurationError, EchoSettings, StoreSettings
 from pacs_twisted.tap.echo import Options, echo_entity
 from pacs_twisted.tap.options import make_acceptor_service
 from tests.requirements import requirement
@@ -429,6 +429,22 @@ class FileLimitTests(SynchronousTestCase):
             "open files: 9128 are needed for 9000 connections, but the system allows 4096;"
             " raise it (ulimit -n, systemd's LimitNOFILE) or lower max-connections",
         )
+
+    def test_objects(self) -> None:
+        """A server that stores has a file open for each association beside its connection."""
+        needed: list[int] = []
+        self.patch(acceptor_service, "raise_file_limit", needed.append)
+        for settings in (
+            EchoSettings(max_associations=50, max_connections=70),
+            StoreSettings(max_associations=50, max_connections=70, discard=True),
+            StoreSettings(max_associations=0, max_connections=70, discard=True),
+        ):
+            reactor = Reactor()
+            made = AcceptorService(
+                settings, echo_entity, reactor=reactor, install_signal=Signals().install
+            )
+            made.startService()
+        self.assertEqual(needed, [70 + 128, 70 + 50 + 128, 70 + 70 + 128])
 
 
 class ReloadTests(ServiceCase):

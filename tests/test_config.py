@@ -14,6 +14,8 @@ from pacs_twisted.admission import PermittedPeer
 from pacs_twisted.config import (
     ConfigurationError,
     EchoSettings,
+    ServerSettings,
+    StoreSettings,
     differences,
     load,
     options,
@@ -249,6 +251,115 @@ class MistakeTests(ConfigurationCase):
                 EchoSettings.build({option.name: [text]})
             except ConfigurationError as error:
                 self.assertTrue(str(error).isprintable())
+
+
+class StoreTests(SynchronousTestCase):
+    """The options of the storage server."""
+
+    def build(self, file: str = "", **arguments: str | list[str]) -> StoreSettings:
+        """Return the settings of a server that stores in /srv/dicom unless told otherwise."""
+        given = {"directory": "/srv/dicom", **arguments}
+        return StoreSettings.build(
+            {
+                name.replace("_", "-"): [value] if isinstance(value, str) else value
+                for name, value in given.items()
+            },
+            parse(file, "pacs.toml"),
+            "pacs.toml",
+        )
+
+    def mistake(self, **arguments: str) -> str:
+        with self.assertRaises(ConfigurationError) as caught:
+            self.build(**arguments)
+        return str(caught.exception)
+
+    def test_defaults(self) -> None:
+        """What is stored is safe, complete, and found by study, series and instance."""
+        settings = self.build()
+        self.assertEqual(settings.ae_title, "PACS_STORE")
+        self.assertEqual(
+            settings.template, "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+        )
+        self.assertEqual((settings.existing, settings.mismatch), ("compare", "log"))
+        self.assertTrue(settings.fsync)
+        self.assertFalse(settings.discard)
+        self.assertEqual((settings.disk_mode, settings.disk_threads), ("threads", 4))
+        self.assertEqual((settings.private_sop_class, settings.prefer_transfer_syntax), ((), ()))
+
+    def test_defaults_are_allowed(self) -> None:
+        """Every default could have been written as the reference shows it."""
+        for option in options(StoreSettings):
+            if not option.default_text:
+                settings = self.build(**{option.attribute: option.described_default})
+                self.assertEqual(settings, self.build())
+
+    def test_directory_is_required(self) -> None:
+        """Without a directory nothing can be stored, and only --discard wants nothing stored."""
+        with self.assertRaises(ConfigurationError) as caught:
+            StoreSettings.build()
+        self.assertEqual(
+            str(caught.exception), "directory: must be given: --directory DIR, or in the file"
+        )
+        self.assertTrue(StoreSettings.build({"discard": ["true"]}).discard)
+
+    def test_directory(self) -> None:
+        """A directory is an absolute name: a daemon's own directory is the root."""
+        file = StoreSettings.build(document=parse('directory = "/srv//images/"'))
+        self.assertEqual(file.directory, "/srv/images")
+        for name in ("images", "", " /srv", "/srv\0"):
+            self.assertIn("must be the name of a directory", self.mistake(directory=name))
+
+    def test_template(self) -> None:
+        """A template is looked at when it is written, and says what is wrong with it."""
+        self.assertEqual(self.build(template="{PatientID}/{SOPInstanceUID}").template[:3], "{Pa")
+        self.assertEqual(self.build('template = "{Modality}"').template, "{Modality}")
+        for template in ("", "{Patient", "{NoSuchKeyword}"):
+            message = self.mistake(template=template)
+            self.assertIn("must be a template of paths such as", message)
+            self.assertTrue(message.isprintable())
+
+    def test_transfer_syntaxes(self) -> None:
+        """They are named by UID or by pydicom's keyword, the most preferred first."""
+        settings = self.build(
+            prefer_transfer_syntax=["JPEG2000Lossless", "1.2.840.10008.1.2", "1.2.3.4"]
+        )
+        self.assertEqual(
+            settings.prefer_transfer_syntax,
+            ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2", "1.2.3.4"),
+        )
+        self.assertIn(
+            "did you mean JPEG2000Lossless?", self.mistake(prefer_transfer_syntax="jpeg2000losless")
+        )
+        self.assertIn(
+            "that is CT Image Storage",
+            self.mistake(prefer_transfer_syntax="1.2.840.10008.5.1.4.1.1.2"),
+        )
+
+    def test_private_sop_classes(self) -> None:
+        """They are named by UID."""
+        settings = self.build('private-sop-class = "1.2.3.4"')
+        self.assertEqual(settings.private_sop_class, ("1.2.3.4",))
+        for uid in ("", "any", "1", "1.2.", "1..2", "1.2 ", "1." + "2" * 63):
+            self.assertIn("must be a UID", self.mistake(private_sop_class=uid))
+
+    def test_reload(self) -> None:
+        """A reload changes how objects are stored from then on, not where and by whom."""
+        common = {option.name for option in options(ServerSettings)}
+        own = [option for option in options(StoreSettings) if option.name not in common]
+        self.assertEqual(
+            {option.name for option in own if not option.reload},
+            {"directory", "existing", "fsync", "disk-mode", "disk-threads", "discard"},
+        )
+
+    def test_reference(self) -> None:
+        """Beside the echo server's table, the storage server's has what is different."""
+        whole = reference_table(StoreSettings).splitlines()
+        rest = reference_table(StoreSettings, beside=EchoSettings).splitlines()
+        self.assertEqual(whole[:2], rest[:2])
+        names = [row.split("`")[1] for row in rest[2:]]
+        self.assertEqual(names[:3], ["--ae-title", "--directory", "--template"])
+        self.assertNotIn("--config", names)
+        self.assertEqual(len(whole), len(rest) + len(options(EchoSettings)))
 
 
 class FileTests(SynchronousTestCase):

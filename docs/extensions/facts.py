@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from pacs_twisted import __version__
-from pacs_twisted.config import EchoSettings, options, reference_table
+from pacs_twisted.config import EchoSettings, Option, StoreSettings, options, reference_table
 from pacs_twisted.services import Verification
 from pacs_twisted.uids import (
     APPLICATION_CONTEXT,
@@ -101,14 +101,20 @@ def substitutions() -> Mapping[str, str]:
         "application_context": f"`{APPLICATION_CONTEXT}`",
     }
     for option in options(EchoSettings):
-        name = f"default_{option.attribute}"
-        unit = "" if option.default_text else option.unit
-        found[name] = f"{option.described_default} {unit}".strip()
+        found[f"default_{option.attribute}"] = _default(option)
+    for option in options(StoreSettings):
+        found.setdefault(f"default_{option.attribute}", _default(option))
     return found
+
+
+def _default(option: Option) -> str:
+    unit = "" if option.default_text else option.unit
+    return f"{option.described_default} {unit}".strip()
 
 
 TABLES = {
     "options.md": lambda: reference_table(EchoSettings),
+    "store-options.md": lambda: reference_table(StoreSettings, beside=EchoSettings),
     "rejects.md": rejects,
     "aborts.md": aborts,
     "statuses.md": statuses,

@@ -19,7 +19,6 @@ from pacs_twisted.acceptor_service import AcceptorService, Resources, complain, 
 from pacs_twisted.config import (
     CONFIG,
     ConfigurationError,
-    Flag,
     Option,
     ServerSettings,
     load,
@@ -27,7 +26,7 @@ from pacs_twisted.config import (
 )
 from pacs_twisted.logs import OBSERVERS, install
 from pacs_twisted.net import ApplicationEntity
-from pacs_twisted.option_kinds import FileName
+from pacs_twisted.option_kinds import FileName, Flag
 
 
 class ServerOptions(usage.Options):

@@ -6,7 +6,6 @@ import contextlib
 import io
 import socket
 import unittest
-from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -18,7 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pacs_twisted.association import Outcome
-from pacs_twisted.config import EchoSettings, options, parse
+from pacs_twisted.config import EchoSettings, StoreSettings, options, parse
 from pacs_twisted.dimse import Status
 from pacs_twisted.net import AcceptorFactory, ApplicationEntity
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ
@@ -237,21 +236,20 @@ class PageTests(SynchronousTestCase):
 class ConfigurationTests(SynchronousTestCase):
     """The configuration that the documentation shows."""
 
-    def load(self, text: str, source: Path) -> EchoSettings:
-        return EchoSettings.build(document=parse(text), source=source.name)
-
-    def test_complete_file(self) -> None:
-        """The complete example has every key, and it loads."""
-        path = DOCS / "reference" / "pacs-echo.toml"
-        text = path.read_text(encoding="utf-8")
-        settings = self.load(text, path)
-        self.assertEqual(settings.max_per_host, 20)
-        keys = {option.name for option in options(EchoSettings) if option.in_file}
-        self.assertEqual(set(parse(text)), keys)
+    def test_complete_files(self) -> None:
+        """The complete example of each command has every key, and it loads."""
+        for settings_class in (EchoSettings, StoreSettings):
+            path = DOCS / "reference" / f"{settings_class.command}.toml"
+            document = parse(path.read_text(encoding="utf-8"))
+            settings = settings_class.build(document=document, source=path.name)
+            self.assertEqual(settings.max_per_host, 20)
+            keys = {option.name for option in options(settings_class) if option.in_file}
+            self.assertEqual(set(document), keys)
 
     def test_snippets(self) -> None:
-        """So do the snippets on the pages."""
+        """So do the snippets on the pages, in a file of the server that has all keys."""
         found: list[Block] = [block for block in blocks() if block.language == "toml"]
         self.assertGreater(len(found), 2)
         for block in found:
-            self.load(block.text, block.page)
+            document = {"directory": "/srv/dicom", **parse(block.text)}
+            StoreSettings.build(document=document, source=block.page.name)
