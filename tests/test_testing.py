@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unittest
 from collections.abc import Callable
@@ -9,9 +10,20 @@ from typing import Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.error import (
+    ConnectingCancelledError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import (
+    IConsumer,
+    IPushProducer,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, ServerFactory, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +45,7 @@ from pacs_twisted.services import RequestContext, Verification
 from pacs_twisted.testing import (
     AssociationEnd,
     AssociationPair,
+    MemoryEndpoint,
     MemoryTransport,
     NoAnswer,
     Pump,
@@ -108,15 +121,16 @@ class Producer:
 
 class ExampleTests(SynchronousTestCase):
     def test_docstring(self) -> None:
-        """The example in the documentation of the module works as it stands."""
+        """The examples in the documentation of the module work as they stand."""
         text = pacs_twisted.testing.__doc__ or ""
-        lines = text[text.index("    from twisted") :].splitlines()
-        end = next(n for n, line in enumerate(lines) if line and not line.startswith("    "))
+        examples = re.findall(r"^    from twisted.*?(?=^\S)", text, re.DOTALL | re.MULTILINE)
         names: dict[str, Any] = {}
-        exec(textwrap.dedent("\n".join(lines[:end])), names)
-        result = unittest.TestResult()
-        unittest.defaultTestLoader.loadTestsFromTestCase(names["ServiceTests"]).run(result)
-        self.assertEqual((result.testsRun, result.errors, result.failures), (1, [], []))
+        for example in examples:
+            exec(textwrap.dedent(example), names)
+        for name in ("ServiceTests", "RequestorTests"):
+            result = unittest.TestResult()
+            unittest.defaultTestLoader.loadTestsFromTestCase(names[name]).run(result)
+            self.assertEqual((result.testsRun, result.errors, result.failures), (1, [], []))
 
     def test_names(self) -> None:
         """What is public exists and is documented."""
@@ -605,3 +619,103 @@ class RequestorTests(SynchronousTestCase):
 
         factory = ServerFactory.forProtocol(Nonsense)
         self.assertRaises(InvalidPDU, ScriptedRequestor(factory).associate)
+
+
+class EndpointTests(SynchronousTestCase):
+    """A client endpoint in memory."""
+
+    def setUp(self) -> None:
+        """A server that notes what it reads."""
+        self.clock = Clock()
+        self.served: list[Recorder] = []
+
+        def serve() -> Recorder:
+            self.served.append(Recorder())
+            return self.served[-1]
+
+        self.endpoint = MemoryEndpoint(ServerFactory.forProtocol(serve), self.clock)
+
+    def attempt(self) -> Deferred[Any]:
+        """Let a client connect; it is carried at the next flush."""
+        return self.endpoint.connect(Factory.forProtocol(Recorder))
+
+    def test_connects(self) -> None:
+        """Connections are made when flushed, each of its own, and carry both ways."""
+        self.assertTrue(verifyObject(IStreamClientEndpoint, self.endpoint))
+        attempts = [self.attempt(), self.attempt()]
+        self.assertNoResult(attempts[0])
+        self.endpoint.flush()
+        clients = [self.successResultOf(attempt) for attempt in attempts]
+        for number, client in enumerate(clients):
+            client.transport.write(b"%d" % number)
+            self.served[number].transport.write(b"answer to %d" % number)  # type: ignore[union-attr]
+        self.endpoint.flush()
+        self.assertEqual([server.data for server in self.served], [b"0", b"1"])
+        self.assertEqual([client.data for client in clients], [b"answer to 0", b"answer to 1"])
+        self.assertNotEqual(*[client.transport.getHost().port for client in clients])
+        self.assertEqual((self.endpoint.attempts, len(self.endpoint.connections)), (2, 2))
+        self.endpoint.lose()
+        self.assertEqual([each.end for each in self.served + clients], [ConnectionLost] * 4)
+
+    def test_refused(self) -> None:
+        """An attempt fails with the error that a test wants, and the next may succeed."""
+        self.endpoint.error = ConnectionRefusedError()
+        refused = self.attempt()
+        self.endpoint.error = None
+        accepted = self.attempt()
+        self.endpoint.flush()
+        self.failureResultOf(refused, ConnectionRefusedError)
+        self.successResultOf(accepted)
+
+    def test_later(self) -> None:
+        """What takes its time comes in its time, success or failure."""
+        self.endpoint.delay = 5.0
+        slow = self.attempt()
+        self.endpoint.error = ConnectionRefusedError()
+        failing = self.attempt()
+        self.endpoint.advance(4.9)
+        self.assertNoResult(slow)
+        self.assertNoResult(failing)
+        self.endpoint.advance(0.1)
+        self.successResultOf(slow)
+        self.failureResultOf(failing, ConnectionRefusedError)
+
+    def test_never(self) -> None:
+        """An endpoint without delay never answers."""
+        self.endpoint.delay = None
+        never = self.attempt()
+        self.endpoint.advance(1e6)
+        self.assertNoResult(never)
+        never.cancel()
+        self.failureResultOf(never, ConnectingCancelledError)
+
+    def test_cancelled(self) -> None:
+        """A cancelled attempt comes to nothing, and leaves nothing on the clock."""
+        attempt = self.attempt()
+        attempt.cancel()
+        self.failureResultOf(attempt, ConnectingCancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.endpoint.flush()
+        self.assertEqual(self.served, [])
+
+    def test_one_protocol(self) -> None:
+        """A protocol instead of a factory takes one connection; the next is closed."""
+        server = Recorder()
+        self.endpoint = MemoryEndpoint(server, self.clock)
+        first, second = self.attempt(), self.attempt()
+        self.endpoint.flush()
+        self.successResultOf(first).transport.write(b"hello")
+        self.endpoint.flush()
+        self.assertEqual(server.data, b"hello")
+        self.assertIs(self.successResultOf(second).end, ConnectionDone)
+
+    def test_no_client(self) -> None:
+        """A client's factory that makes no protocol gets no connection."""
+
+        class Nothing(Factory):
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        attempt = self.endpoint.connect(Nothing())
+        self.endpoint.flush()
+        self.failureResultOf(attempt, ConnectionRefusedError)

@@ -30,8 +30,44 @@ A service of your own, asked by a modality, in a test that opens no port and wai
             requestor.release()
             self.assertEqual(factory.associations, {})
 
+The other way round, code of your own that asks for associations, with a server of this package or
+a service of your own to answer it. Nothing happens by itself, so a test says when bytes move:
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.error import ConnectionRefusedError
+    from twisted.internet.task import Clock
+    from twisted.trial.unittest import SynchronousTestCase
+
+    from pacs_twisted.net import AcceptorFactory, ApplicationEntity, ConnectionFailed, associate
+    from pacs_twisted.services import Verification
+    from pacs_twisted.testing import MemoryEndpoint
+
+    async def is_there(endpoint, clock):
+        """Code of your own."""
+        try:
+            async with await associate(endpoint, called="MY_SCP", reactor=clock) as peer:
+                return (await peer.echo()).status == 0
+        except ConnectionFailed:
+            return False
+
+    class RequestorTests(SynchronousTestCase):
+        def test_is_there(self):
+            """A peer that answers is there; one that refuses the connection is not."""
+            clock = Clock()
+            factory = AcceptorFactory(
+                ApplicationEntity("MY_SCP", [Verification()]), reactor=clock
+            )
+            endpoint = MemoryEndpoint(factory, clock)
+            for error, answer in ((None, True), (ConnectionRefusedError(), False)):
+                endpoint.error = error
+                asked = Deferred.fromCoroutine(is_there(endpoint, clock))
+                endpoint.flush()
+                self.assertIs(self.successResultOf(asked), answer)
+
 What there is, from the outside in:
 
+* `MemoryEndpoint` is a client endpoint for `pacs_twisted.net.associate`: it connects to a server in
+  memory, as often as it is asked to, or refuses, or takes its time.
 * `ScriptedRequestor` asks a server for an association, sends requests and returns the answers.
 * `connect` and `Pump` join any two Twisted protocols by a pair of `MemoryTransport`, with a virtual
   clock: bytes come whole or in chunks, readers pause, writers are paused, connections close, reset
@@ -43,6 +79,7 @@ What there is, from the outside in:
   `message_pdus` make PDUs.
 '''
 
+from pacs_twisted.testing.endpoint import MemoryEndpoint
 from pacs_twisted.testing.fakes import (
     RecordingObserver,
     RecordingSink,
@@ -69,6 +106,7 @@ from pacs_twisted.testing.requestor import NoAnswer, ScriptedRequestor
 __all__ = [
     "AssociationEnd",
     "AssociationPair",
+    "MemoryEndpoint",
     "MemoryTransport",
     "NoAnswer",
     "Pump",
