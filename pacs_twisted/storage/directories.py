@@ -16,6 +16,9 @@ from typing import Final
 
 from pacs_twisted.storage.filesystem import FileSystem
 
+_OF_FSYNC: Final = frozenset((errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+"""Errors by which fsync itself tells that something is lost; others are about the opening."""
+
 _MOST: Final = 10_000  # directories remembered: some 2 MB
 
 
@@ -36,6 +39,7 @@ class Directories:
         self._files = files
         self._fsync = fsync
         self._known: set[str] = set()
+        self._broken: set[str] = set()
 
     def make(self, names: Sequence[str]) -> str:
         """
@@ -55,13 +59,30 @@ class Directories:
             path = f"{above}/{name}"
             if path not in self._known:
                 _make_directory(path, self._files)
-                if self._fsync:
-                    self._files.fsync_directory(above)
+                self.fsync(above)
                 if len(self._known) >= _MOST:
                     self._known.clear()
                 self._known.add(path)
             above = path
         return path
+
+    def fsync(self, path: str) -> None:
+        """
+        See that the names in a directory survive a power cut, if that is wanted.
+
+        Where it has failed once it fails until the store is made anew: a second try would
+        succeed, since kernels report an error once, and prove nothing.
+        """
+        if not self._fsync:
+            return
+        if path in self._broken:
+            raise OSError(errno.EIO, "fsync of this directory has failed before", path)
+        try:
+            self._files.fsync_directory(path)
+        except OSError as error:
+            if error.errno in _OF_FSYNC:
+                self._broken.add(path)
+            raise
 
     def forget(self, names: Sequence[str]) -> None:
         """Look again next time: somebody has removed this directory, or one above it."""
@@ -83,17 +104,19 @@ def make_root(path: str, files: FileSystem, *, fsync: bool) -> None:
     Raises:
         NotADirectoryError: there is a file in the way.
     """
-    above = path.rpartition("/")[0] or "/"
-    if files.is_directory(path):
-        # Perhaps another server made it only now. If it was not us we need not be allowed to.
-        if fsync:
-            with suppress(PermissionError):
-                files.fsync_directory(above)
+    if path == "/":
         return
+    above = path.rpartition("/")[0] or "/"
     make_root(above, files, fsync=fsync)
-    _make_directory(path, files)
-    if fsync:
-        files.fsync_directory(above)
+    if not files.is_directory(path):
+        _make_directory(path, files)
+        if fsync:
+            files.fsync_directory(above)
+    elif fsync:
+        # Perhaps another server made it only now, or one that did without fsync. Who may not read
+        # what is above it did not make it either.
+        with suppress(PermissionError):
+            files.fsync_directory(above)
 
 
 def _make_directory(path: str, files: FileSystem) -> None:

@@ -166,8 +166,7 @@ class FileStore:
 
     def _done(self, directory: str, committed: Committed) -> Committed:
         # A file that is kept needs this, too: the thread that put it there may not be so far.
-        if self.fsync:
-            self.files.fsync_directory(directory)
+        self._directories.fsync(directory)
         return committed
 
     def _is_kept(self, source: str, target: str) -> bool:

@@ -86,9 +86,8 @@ class Workplace:
                 return
             with suppress(OSError), self._gate():  # the next server to start can do it as well
                 self._empty(self._own)
-            for lock in (self._own_lock, self._commit_lock):
-                with suppress(OSError):
-                    self._files.close(lock)
+            self._release(self._own_lock)
+            self._release(self._commit_lock)
             self._own_lock = self._commit_lock = _NOT_OPEN
 
     def create(self) -> tuple[str, int]:
@@ -104,8 +103,7 @@ class Workplace:
                     lock = self._own_lock
                     with self._gate():
                         self._claim()
-                    with suppress(OSError):
-                        self._files.close(lock)
+                    self._release(lock)
             return self._create(self._own)
 
     def rename_if_free(self, source: str, target: str) -> bool:
@@ -138,16 +136,25 @@ class Workplace:
             self._files.lock(gate)
             yield
         finally:
-            self._files.close(gate)
+            self._release(gate)
 
     def _claim(self) -> None:
         own = f"{self._path}/{os.getpid()}-{secrets.token_hex(8)}"
         self._files.make_directory(own)
         lock = self._files.open_lock(f"{own}/{_LOCK}")
-        self._files.lock(lock)
-        if self._fsync:
-            self._files.fsync_directory(own)  # without it nobody can tell that we died
+        try:
+            self._files.lock(lock)
+            if self._fsync:
+                self._files.fsync_directory(own)  # without it nobody could tell that we died
+        except OSError:
+            self._release(lock)
+            raise
         self._own, self._own_lock = own, lock
+
+    def _release(self, lock: int) -> None:
+        if lock != _NOT_OPEN:
+            with suppress(OSError):  # nothing was written: it is released all the same
+                self._files.close(lock)
 
     def _clean(self) -> Leftovers:
         removed = 0
@@ -172,13 +179,16 @@ class Workplace:
         try:
             return self._files.try_lock(lock)
         finally:
-            self._files.close(lock)
+            self._release(lock)
 
     def _empty(self, path: str) -> int:
         """Remove a server's directory; return how many files of objects it held."""
         names = [name for name in self._files.list_directory(path) if name != _LOCK]
         for name in names:
             self._files.unlink(f"{path}/{name}")
+        if self._fsync:
+            # The lock goes last, on the disk too: what has none is not known to be dead.
+            self._files.fsync_directory(path)
         self._files.unlink(f"{path}/{_LOCK}")
         self._files.remove_directory(path)
         return len(names)

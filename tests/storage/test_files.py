@@ -507,6 +507,38 @@ class CompanyTests(StoreTestCase):
             {"1.2/1.2.3/1.2.3.4.dcm": head() + b"1", "1.2/1.2.3/1.2.3.4~1.dcm": head() + b"2"}
         )
 
+    def test_no_thread_between_check_and_rename(self) -> None:
+        """Nor does another thread of the same server."""
+
+        class Lingering(OSFileSystem):
+            """Between the check and the rename there is ample time for another thread to come."""
+
+            def __init__(self) -> None:
+                self.inside = 0
+                self.most = 0
+                self.company = threading.Event()
+
+            def exists(self, path: str, /) -> bool:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+                if self.inside > 1:
+                    self.company.set()
+                self.company.wait(0.1)  # in vain
+                self.inside -= 1
+                return super().exists(path)
+
+        files = Lingering()
+        store = FileStore(self.directory, files, fsync=False)
+        store.open()
+        self.addCleanup(store.close)
+        threads = [threading.Thread(target=store_version, args=(store, 1, n)) for n in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(files.most, 1)
+        self.assert_versions(numbers=1, kinds=2)
+
     def test_threads(self) -> None:
         """Threads that store the same instances lose none and store none twice."""
         store = self.open()
