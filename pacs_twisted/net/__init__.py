@@ -33,6 +33,7 @@ from pacs_twisted.errors import (
 )
 from pacs_twisted.net.acceptor import AcceptorProtocol, LiveAssociation
 from pacs_twisted.net.client import associate
+from pacs_twisted.net.pool import AssociationPool, PoolClosed
 from pacs_twisted.net.requestor_association import BytesSource, RequestorAssociation
 from pacs_twisted.net.server import AcceptorFactory
 from pacs_twisted.net.timers import Timeouts
@@ -48,6 +49,7 @@ __all__ = [
     "AssociationAborted",
     "AssociationEnded",
     "AssociationLost",
+    "AssociationPool",
     "AssociationRejected",
     "AssociationReleased",
     "BytesSource",
@@ -56,6 +58,7 @@ __all__ = [
     "LiveAssociation",
     "NoPresentationContext",
     "PermittedPeer",
+    "PoolClosed",
     "RequestorAssociation",
     "TimedOut",
     "Timeouts",

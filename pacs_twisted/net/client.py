@@ -122,16 +122,48 @@ def associate(
     """
     if reactor is None:
         from twisted.internet import reactor
-    client: Any = endpoint
+    rq = make_request(
+        called,
+        calling,
+        contexts,
+        maximum_length,
+        maximum_operations,
+        role_selections,
+        user_identity,
+    )
+    client = client_endpoint(endpoint, reactor)
+    return Attempt(rq, client, timeouts or Timeouts(), reactor, debug=debug).begin()
+
+
+def client_endpoint(endpoint: IStreamClientEndpoint | str, reactor: Any) -> IStreamClientEndpoint:
+    """Return the endpoint that a string stands for, or the one that it is already."""
     if isinstance(endpoint, str):
-        client = endpoints.clientFromString(reactor, endpoint)
+        client: IStreamClientEndpoint = endpoints.clientFromString(reactor, endpoint)
+        return client
+    return endpoint
+
+
+def make_request(
+    called: str,
+    calling: str,
+    contexts: Iterable[Proposal],
+    maximum_length: int,
+    maximum_operations: int,
+    role_selections: Sequence[RoleSelection],
+    user_identity: UserIdentity | None,
+) -> AAssociateRQ:
+    """
+    Return the request that `associate` sends; its arguments are explained there.
+
+    Raises:
+        ValueError: a title, a context or something else is not allowed.
+    """
     if maximum_length and maximum_length < _SHORTEST_MAXIMUM:
         raise ValueError(f"a maximum length of {maximum_length}, at least {_SHORTEST_MAXIMUM}")
-    timeouts = timeouts or Timeouts()
     window = None
     if maximum_operations != 1:
         window = AsynchronousOperationsWindow(maximum_operations, 1)
-    rq = AAssociateRQ(
+    return AAssociateRQ(
         check_ae_title(called),
         check_ae_title(calling),
         propose(contexts),
@@ -144,19 +176,33 @@ def associate(
             user_identity=user_identity,
         ),
     )
-    protocol = RequestorProtocol(rq, reactor, timeouts, Bounds(maximum_length), debug=debug)
-    return _Attempt(protocol, client, timeouts.connect).begin()
 
 
-class _Attempt:
-    """The way from nothing to an association."""
+class Attempt:
+    """
+    The way from nothing to an association.
+
+    Args:
+        rq: what is asked for.
+        endpoint: where the peer is.
+        timeouts: the timers, in seconds.
+        reactor: the clock.
+        debug: log every event and message at debug.
+    """
 
     def __init__(
-        self, protocol: RequestorProtocol, endpoint: IStreamClientEndpoint, seconds: float
+        self,
+        rq: AAssociateRQ,
+        endpoint: IStreamClientEndpoint,
+        timeouts: Timeouts,
+        reactor: Any,
+        *,
+        debug: bool = False,
     ) -> None:
-        self._protocol = protocol
+        bounds = Bounds(rq.user_information.maximum_length_received or 0)
+        self._protocol = RequestorProtocol(rq, reactor, timeouts, bounds, debug=debug)
         self._endpoint = endpoint
-        self._seconds = seconds
+        self._seconds = timeouts.connect
         self._timer: Any = None
         self._connecting: Deferred[Any] | None = None
         self._timed_out = False
@@ -176,6 +222,10 @@ class _Attempt:
         self._connecting = self._endpoint.connect(factory)
         self._connecting.addCallbacks(self._connected, self._failed)
         return result
+
+    def when_closed(self) -> Deferred[None]:
+        """Return a `Deferred` that fires when there is no connection any more, or never was."""
+        return self._protocol.when_closed()
 
     def _connected(self, _: object) -> None:
         self._connecting = None
