@@ -9,7 +9,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 import pacs_twisted
-from pacs_twisted.tap import echo
+from pacs_twisted.tap import echo, store
 
 CHECKOUT = Path(pacs_twisted.__file__).resolve().parents[1]
 
@@ -18,13 +18,15 @@ class PluginTests(SynchronousTestCase):
     """What twistd and twist see of us."""
 
     def test_found(self) -> None:
-        """`pacs-echo` is there, once, with its options and its service."""
-        [maker] = [
-            maker for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("pacs-")
-        ]
-        self.assertEqual(maker.tapname, "pacs-echo")
-        self.assertIs(maker.options, echo.Options)
-        self.assertIs(maker.makeService, echo.makeService)
+        """Each command is there, once, with its options and its service."""
+        found = [maker for maker in getPlugins(IServiceMaker) if maker.tapname.startswith("pacs-")]
+        commands = {"pacs-echo": echo, "pacs-store": store}
+        self.assertEqual(sorted(maker.tapname for maker in found), sorted(commands))
+        for maker in found:
+            module = commands[maker.tapname]
+            self.assertIs(maker.options, module.Options)
+            self.assertIs(maker.makeService, module.makeService)
+            self.assertEqual(maker.options.settings_class.command, maker.tapname)
 
     def test_no_package(self) -> None:
         """An `__init__.py` beside the drop-in would hide Twisted or its plugins."""

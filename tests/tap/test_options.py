@@ -14,6 +14,7 @@ from pacs_twisted import __version__
 from pacs_twisted.admission import PermittedPeer
 from pacs_twisted.config import EchoSettings, ServerSettings, options
 from pacs_twisted.tap.echo import Options
+from pacs_twisted.tap.store import Options as StoreOptions
 
 
 class OptionsTests(SynchronousTestCase):
@@ -75,6 +76,16 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(parsed.arguments["config"], [str(path.resolve())])
         path.write_text("max-associations = 2\n")
         self.assertEqual(parsed.read(), EchoSettings(ae_title="B", max_associations=2))
+
+    def test_directory(self) -> None:
+        """So is a directory's, of which the command line speaks from where it is written."""
+        parsed = StoreOptions()
+        parsed.parseOptions(["--directory", "images"])
+        self.assertEqual(parsed.arguments["directory"], [str(Path("images").resolve())])
+        with self.assertRaisesRegex(UsageError, "--directory '': must be the name of a directory"):
+            StoreOptions().parseOptions(["--directory", ""])
+        with self.assertRaisesRegex(UsageError, "directory: must be given"):
+            StoreOptions().parseOptions([])
 
     def test_mistakes(self) -> None:
         """Each is told in one line."""
