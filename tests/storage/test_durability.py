@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pacs_twisted.storage.files import Committed, Existing, FileStore
 from pacs_twisted.storage.workplace import NAME
+from tests.requirements import requirement
 from tests.storage.memory_filesystem import (
     Change,
     Entry,
@@ -153,6 +154,7 @@ class ForgetfulFileSystem(MemoryFileSystem):
 class PowerCutTests(SynchronousTestCase):
     """The power goes, at any moment."""
 
+    @requirement("K4", "K11")
     def test_every_point(self) -> None:
         """Every object whose commit has returned is there, and nothing that is not whole."""
         for existing in ("compare", "replace", "keep"):

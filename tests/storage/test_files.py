@@ -20,6 +20,7 @@ from pacs_twisted.storage.filesystem import MAXIMUM_BUFFERS, OSFileSystem
 from pacs_twisted.storage.workplace import NAME
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from tests.processes import Process
+from tests.requirements import requirement
 from tests.storage.storing_process import head, store_version
 
 ROOT: Final = Path(tests.__file__).resolve().parent.parent
@@ -166,6 +167,7 @@ class WritingTests(StoreTestCase):
         self.assertRaises(OutOfSequence, incoming.commit, WHERE)
         self.assert_stored({"/".join(WHERE): b"x"})
 
+    @requirement("K11")
     def test_unsafe_components(self) -> None:
         """What is not one visible name below the directory is refused, whoever made it."""
         store = self.open()
