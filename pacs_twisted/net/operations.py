@@ -195,7 +195,7 @@ class Operations:
         """A request with a data set has begun: return where the data set goes."""
         if not isinstance(command, CStoreRQ):
             return Discard()
-        context = RequestContext(self._requestor, presentation, flow=self._connection)
+        context = self._make_context(presentation)
         receiving = _Receiving(self, _Operation(command, context, None), self._connection)
         if self._is_duplicate(command):
             receiving.discard()
@@ -269,16 +269,25 @@ class Operations:
         fields = {"error_comment": comment[:_LONGEST_COMMENT]} if comment else {}
         self._connection.respond(presentation.context_id, command.respond(status, **fields))
 
+    def _make_context(self, presentation: PresentationContext) -> RequestContext:
+        return RequestContext(self._requestor, presentation, flow=self._connection)
+
     # Requests without a data set
 
     def _serve(self, message: Message) -> None:
         presentation = message.context
         command: Any = message.command
+        if isinstance(command, CStoreRQ):  # the sink shall say what it makes of no data set
+            operation = _Operation(command, self._make_context(presentation), None)
+            receiving = _Receiving(self, operation, self._connection)
+            self._open(receiving)
+            self._complete(receiving)
+            return
         handler = self._entity.find_handler(command, presentation)
         if isinstance(handler, Status):
             self._respond(presentation, command, handler)
             return
-        context = RequestContext(self._requestor, presentation, flow=self._connection)
+        context = self._make_context(presentation)
         result = self._call(handler, command, context)
         if isinstance(result, Deferred):
             self._wait_for(result, _Operation(command, context, self._clock()))

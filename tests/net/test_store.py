@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pacs_twisted.dimse import CEchoRQ, CStoreRQ, CStoreRSP, Response, Status
+from pacs_twisted.dimse import NO_DATA_SET, CEchoRQ, CStoreRQ, CStoreRSP, Response, Status
 from pacs_twisted.errors import StatusFailure
 from pacs_twisted.net import AcceptorFactory, ApplicationEntity, Timeouts
 from pacs_twisted.pdu import AsynchronousOperationsWindow, UserInformation
@@ -385,6 +385,31 @@ class OpenTests(StoreCase):
         """A C-STORE where only Verification was agreed on is answered 0211H."""
         response = self.requestor.request(CStoreRQ(9, VERIFICATION, INSTANCE), DATA, context_id=3)
         self.assertEqual(response.status, Status.UNRECOGNIZED_OPERATION)
+        self.assert_lives()
+
+
+class NoDataSetTests(StoreCase):
+    """A C-STORE-RQ that says that no data set follows."""
+
+    def test_sink(self) -> None:
+        """The sink is asked what it makes of it; that is no error of ours."""
+        self.service.prepare = having(
+            lambda sink: setattr(sink, "result", StatusFailure(0xC000, "empty"))
+        )
+        rq = CStoreRQ(4, CT, INSTANCE, command_data_set_type=NO_DATA_SET)
+        self.assertEqual(self.requestor.request(rq).status, Status.CANNOT_UNDERSTAND)
+        self.assertEqual(self.service.sinks[0].completed, 1)
+        self.assert_lives()
+
+    def test_opened_later(self) -> None:
+        """Also when it opens later."""
+        opened: Deferred[Sink] = Deferred()
+        self.service.prepare = lambda sink: opened
+        rq = CStoreRQ(4, CT, INSTANCE, command_data_set_type=NO_DATA_SET)
+        self.assertRaises(NoAnswer, self.requestor.request, rq)
+        opened.callback(self.service.sinks[0])
+        self.requestor.pump.flush()
+        self.assertEqual(self.answers, [(4, 0)])
         self.assert_lives()
 
 
