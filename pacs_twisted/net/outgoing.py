@@ -84,31 +84,57 @@ class Outgoing:
 
 @implementer(IPushProducer)
 class BufferedOutgoing(Outgoing):
-    """For any transport: it buffers, and says when its buffer is full and when it is empty."""
+    """
+    For any transport: it buffers, and says when its buffer is full and when it is empty.
 
-    __slots__ = ()
+    It is handed one piece after the other, each when its buffer is empty again, so that the peer's
+    progress can be seen.
+    """
+
+    __slots__ = ("_paused", "_pieces")
 
     def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
         super().__init__(transport, clock, owner)
+        self._pieces: deque[memoryview] = deque()
+        self._paused = False
         transport.registerProducer(self, True)
 
     def write(self, data: bytes) -> None:
-        """Hand the bytes to the transport."""
+        """Hand the bytes to the transport, or keep what is too much for its buffer."""
         self.bytes_sent += len(data)
-        self._transport.write(data)
+        if not self.waiting and len(data) <= _PIECE:
+            self._transport.write(data)
+            return
+        self._pieces.append(memoryview(data))
+        if not self.waiting:
+            self._write_pieces()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._pieces.clear()
+        self.waiting = self._paused = False
 
     def pauseProducing(self) -> None:
         """Twisted: the transport's buffer is full."""
+        self._paused = True
         if not self.waiting:
             self._begin_waiting()
 
     def resumeProducing(self) -> None:
         """Twisted: the transport's buffer is empty."""
-        if self.waiting:
+        self._paused = False
+        self.progress = self._clock()
+        self._write_pieces()
+        if self.waiting and not self._paused:
             self._end_waiting()
 
     def stopProducing(self) -> None:
         """Twisted: the connection is gone."""
+        self._pieces.clear()
+
+    def _write_pieces(self) -> None:
+        while self._pieces and not self._paused:
+            self._transport.write(_next_piece(self._pieces))
 
     def _finish(self) -> None:
         self._transport.unregisterProducer()  # a TLS transport closes only without one
@@ -175,11 +201,16 @@ class ImmediateOutgoing(Outgoing):
         self._pieces.clear()
 
     def _write_piece(self) -> None:
-        piece = self._pieces.popleft()
-        if len(piece) > _PIECE:
-            self._pieces.appendleft(piece[_PIECE:])
-            piece = piece[:_PIECE]
-        self._transport.write(bytes(piece))
+        self._transport.write(_next_piece(self._pieces))
+
+
+def _next_piece(pieces: deque[memoryview]) -> bytes:
+    """Take the next bytes that wait, not too many at a time."""
+    piece = pieces.popleft()
+    if len(piece) > _PIECE:
+        pieces.appendleft(piece[_PIECE:])
+        piece = piece[:_PIECE]
+    return bytes(piece)
 
 
 def outgoing_for(transport: Any, clock: Callable[[], float], owner: Owner) -> Outgoing:

@@ -313,6 +313,57 @@ class BufferedTests(OutgoingCase, BothTests):
         """It is what Twisted takes it for."""
         self.assertTrue(verifyObject(IPushProducer, self.outgoing))
 
+    def test_progress(self) -> None:
+        """A peer that takes a burst slowly is seen to take some, again and again."""
+        self.socket.room = 0
+        self.outgoing.write(BURST)
+        self.reactor.run()
+        self.assertEqual(self.outgoing.progress, 0)
+        for moment in (10, 20):
+            self.reactor.advance(10)
+            self.read(131072)
+            self.assertEqual(self.outgoing.progress, moment)
+        self.assertEqual(self.socket.sent, BURST)
+
+    def test_memory(self) -> None:
+        """The transport's own buffer holds a piece or two, not all that waits."""
+        self.socket.room = 0
+        self.outgoing.write(BURST)
+        self.outgoing.write(BURST)
+        held = len(self.transport.dataBuffer) + self.transport._tempDataLen
+        self.assertLessEqual(held, 131072)
+
+    def test_after_the_end(self) -> None:
+        """Written after the connection was lost: nothing happens."""
+        self.socket.room = 0
+        self.outgoing.write(BURST)
+        self.transport.connectionLost(Failure(ConnectionDone()))
+        self.outgoing.lost()
+        self.outgoing.write(b"too late")
+        self.reactor.run()
+        self.assertEqual(self.socket.sent, b"")
+        self.assertEqual(self.owner.told, ["congested"])
+
+    @given(
+        st.lists(st.integers(1, 200_000), min_size=1, max_size=8),
+        st.lists(st.integers(0, 150_000), max_size=12),
+    )
+    def test_any_pace(self, writes: list[int], reads: list[int]) -> None:
+        """Whatever is written while the peer reads at any pace, it arrives in order, once."""
+        self.setUp()
+        self.socket.room = 0
+        sent = b""
+        for number, length in enumerate(writes):
+            data = bytes((number,)) * length
+            sent += data
+            self.outgoing.write(data)
+            if reads:
+                self.read(reads.pop())
+        self.read()
+        self.assertEqual(self.socket.sent, sent)
+        self.assertFalse(self.outgoing.waiting)
+        self.assertEqual(self.owner.told.count("congested"), self.owner.told.count("relieved"))
+
     def test_close_frees_the_transport(self) -> None:
         """A transport that closes only without a producer has none when it is closed."""
         self.outgoing.close()
