@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from pacs_twisted.dimse import Status
 from pacs_twisted.errors import AssociationAborted, AssociationRejected, ConnectionFailed
@@ -26,7 +24,7 @@ from pacs_twisted.net import (
     Timeouts,
 )
 from pacs_twisted.services import Verification
-from pacs_twisted.testing import Pump, connect
+from pacs_twisted.testing import MemoryEndpoint, Pump
 
 
 class Trouble(Exception):
@@ -41,47 +39,6 @@ class Slow(Verification):
 
     def c_echo(self, request: Any, context: Any) -> Any:
         return self.answer
-
-
-@implementer(IStreamClientEndpoint)
-class MemoryEndpoint:
-    """Connects to a server in memory, or does what a test wants instead."""
-
-    def __init__(self, server: IProtocolFactory, clock: Clock) -> None:
-        self.server = server
-        self.clock = clock
-        self.pumps: list[Pump] = []
-        self.refusing = False
-        self.pending: list[Deferred[Any]] | None = None
-        """Attempts that a test lets wait; None lets none wait."""
-
-    def connect(self, factory: Any) -> Any:
-        if self.refusing:
-            return fail(ConnectionRefusedError())
-        if self.pending is not None:
-            waiting: Deferred[Any] = Deferred()
-            self.pending.append(waiting)
-            return waiting
-        protocol = factory.buildProtocol(None)
-        self.pumps.append(connect(self.server, protocol, self.clock))
-        return succeed(protocol)
-
-    def flush(self) -> None:
-        while any([pump.step() for pump in [*self.pumps]]):
-            pass
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass, by steps that end where something becomes due."""
-        self.flush()
-        end = self.clock.seconds() + seconds
-        while self.clock.seconds() < end:
-            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
-            self.clock.advance(min(due, end) - self.clock.seconds())
-            self.flush()
-
-    def open(self) -> list[Pump]:
-        """The connections that are open."""
-        return [pump for pump in self.pumps if not pump.client_transport.disconnected]
 
 
 class PoolCase(SynchronousTestCase):
@@ -111,10 +68,22 @@ class PoolCase(SynchronousTestCase):
         closing = pool.close()
         self.endpoint.advance(40)
         self.successResultOf(closing)
-        self.assertEqual(self.endpoint.open(), [])
+        self.assertEqual(self.open_connections(), [])
         self.assertEqual(self.server.associations, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual((pool.connections, pool.idle, pool.in_use, pool.waiting), (0, 0, 0, 0))
+
+    def open_connections(self) -> list[Pump]:
+        """Return the connections that are open."""
+        return [
+            pump for pump in self.endpoint.connections if not pump.client_transport.disconnected
+        ]
+
+    def fail_to_acquire(self, pool: AssociationPool, error: type[Exception]) -> None:
+        """Find no association."""
+        acquired = pool.acquire()
+        self.endpoint.flush()
+        self.failureResultOf(acquired, error)
 
     def acquire(self, pool: AssociationPool) -> RequestorAssociation:
         """Get an association."""
@@ -151,7 +120,7 @@ class ReuseTests(PoolCase):
         first = self.acquire(pool)
         self.give_back(pool, first)
         self.assertIs(self.acquire(pool), first)
-        self.assertEqual(len(self.endpoint.pumps), 1)
+        self.assertEqual(len(self.endpoint.connections), 1)
 
     def test_one_each(self) -> None:
         """While one is in use, who asks gets another one."""
@@ -299,7 +268,7 @@ class LifeTests(PoolCase):
         """A peer that does not answer a release holds its place until the ACSE timer, no longer."""
         pool = self.pool(linger=10, maximum=1, timeouts=Timeouts(acse=5, artim=3))
         self.give_back(pool, self.acquire(pool))
-        server = self.endpoint.pumps[0].server_transport
+        server = self.endpoint.connections[0].server_transport
         server.pauseProducing()
         self.endpoint.advance(10)
         next_one = pool.acquire()
@@ -319,19 +288,19 @@ class MaximumTests(PoolCase):
         peers = [self.acquire(pool), self.acquire(pool)]
         waiters = [pool.acquire() for _ in range(3)]
         self.endpoint.flush()
-        self.assertEqual((len(self.endpoint.pumps), pool.waiting), (2, 3))
+        self.assertEqual((len(self.endpoint.connections), pool.waiting), (2, 3))
         for waiter, peer in zip(waiters, [peers[1], peers[0], peers[1]], strict=True):
             self.assertNoResult(waiter)
             self.give_back(pool, peer)
             self.assertIs(self.successResultOf(waiter), peer)
-        self.assertEqual(len(self.endpoint.pumps), 2)
+        self.assertEqual(len(self.endpoint.connections), 2)
 
     def test_while_it_opens(self) -> None:
         """An attempt counts: a second one is not begun beside it."""
-        self.endpoint.pending = []
+        self.endpoint.delay = None
         pool = self.pool(maximum=1)
         first, second = pool.acquire(), pool.acquire()
-        self.assertEqual(len(self.endpoint.pending), 1)
+        self.assertEqual(self.endpoint.attempts, 1)
         for waiter in (first, second):
             self.assertNoResult(waiter)
             waiter.addErrback(lambda _: None)
@@ -341,7 +310,7 @@ class MaximumTests(PoolCase):
         pool = self.pool(maximum=1)
         peer = self.acquire(pool)
         next_one = pool.acquire()
-        self.endpoint.pumps[0].lose()
+        self.endpoint.connections[0].lose()
         self.endpoint.flush()
         self.assertIsNot(self.successResultOf(next_one), peer)
         self.give_back(pool, peer)
@@ -356,7 +325,7 @@ class DeadTests(PoolCase):
         pool = self.pool(maximum=1)
         peer = self.acquire(pool)
         self.give_back(pool, peer)
-        end(self.endpoint.pumps[-1])
+        end(self.endpoint.connections[-1])
         self.endpoint.flush()
         self.assertEqual((pool.connections, pool.idle), (0, 0))
         another = self.acquire(pool)
@@ -381,7 +350,7 @@ class DeadTests(PoolCase):
         """An end that is not noticed yet fails the use, and only that."""
         pool = self.pool(maximum=1)
         self.give_back(pool, self.acquire(pool))
-        self.endpoint.pumps[0].server.association.abort()  # type: ignore[attr-defined]
+        self.endpoint.connections[0].server.association.abort()  # type: ignore[attr-defined]
         peer = self.successResultOf(pool.acquire())
         echo = peer.echo()
         self.endpoint.flush()
@@ -395,11 +364,11 @@ class FailedTests(PoolCase):
 
     def test_refused(self) -> None:
         """Who caused it is told, and the pool goes on."""
-        self.endpoint.refusing = True
+        self.endpoint.error = ConnectionRefusedError()
         pool = self.pool(maximum=1)
         for _ in range(3):
-            self.failureResultOf(pool.acquire(), ConnectionFailed)
-        self.endpoint.refusing = False
+            self.fail_to_acquire(pool, ConnectionFailed)
+        self.endpoint.error = None
         self.assertFalse(self.acquire(pool).is_over)
 
     def test_rejected(self) -> None:
@@ -422,14 +391,14 @@ class FailedTests(PoolCase):
         """Associations that are there are not touched by an attempt that fails."""
         pool = self.pool()
         peer = self.acquire(pool)
-        self.endpoint.refusing = True
-        self.failureResultOf(pool.acquire(), ConnectionFailed)
+        self.endpoint.error = ConnectionRefusedError()
+        self.fail_to_acquire(pool, ConnectionFailed)
         self.give_back(pool, peer)
         self.assertIs(self.acquire(pool), peer)
 
     def test_timed_out(self) -> None:
         """A connection that is not made in time is an attempt that failed."""
-        self.endpoint.pending = []
+        self.endpoint.delay = None
         pool = self.pool(maximum=1, timeouts=Timeouts(connect=5))
         acquired = pool.acquire()
         self.endpoint.advance(5)
@@ -451,22 +420,24 @@ class CancelTests(PoolCase):
 
     def test_while_connecting(self) -> None:
         """The attempt is given up."""
-        self.endpoint.pending = []
+        self.endpoint.delay = None
         pool = self.pool()
         acquired = pool.acquire()
         acquired.cancel()
         self.failureResultOf(acquired, CancelledError)
-        self.assertTrue(self.endpoint.pending[0].called)
+        self.assertEqual(self.endpoint.attempts, 1)
         self.assertEqual(pool.connections, 0)
 
     def test_while_associating(self) -> None:
         """The association that was asked for is aborted."""
         pool = self.pool()
         acquired = pool.acquire()
+        self.clock.advance(0)  # it connects
+        self.assertEqual(len(self.open_connections()), 1)
         acquired.cancel()
         self.failureResultOf(acquired, CancelledError)
         self.endpoint.flush()
-        self.assertEqual((pool.connections, self.endpoint.open()), (0, []))
+        self.assertEqual((pool.connections, self.open_connections()), (0, []))
 
     def test_for_the_next(self) -> None:
         """If somebody else waits, the attempt is for them."""
@@ -476,7 +447,7 @@ class CancelTests(PoolCase):
         self.failureResultOf(first, CancelledError)
         self.endpoint.flush()
         self.assertFalse(self.successResultOf(second).is_over)
-        self.assertEqual(len(self.endpoint.pumps), 1)
+        self.assertEqual(len(self.endpoint.connections), 1)
 
 
 class CloseTests(PoolCase):
@@ -522,7 +493,8 @@ class CloseTests(PoolCase):
         """An attempt on its way is given up, whatever it waits for."""
         pool = self.pool(maximum=2)
         associating = pool.acquire()
-        self.endpoint.pending = []
+        self.clock.advance(0)  # it connects
+        self.endpoint.delay = None
         connecting = pool.acquire()
         closing = pool.close()
         self.failureResultOf(associating, PoolClosed)
@@ -600,7 +572,7 @@ class BlockTests(PoolCase):
 
     def test_not_to_be_had(self) -> None:
         """The block does not begin."""
-        self.endpoint.refusing = True
+        self.endpoint.error = ConnectionRefusedError()
         pool = self.pool()
         self.failureResultOf(self.run_block(pool, lambda _: self.fail()), ConnectionFailed)
 
