@@ -18,6 +18,7 @@ from pacs_twisted.services import Verification
 from pacs_twisted.storage.discard import Discard
 from pacs_twisted.storage.disk import Disk, DiskPool, InlineDisk
 from pacs_twisted.storage.files import FileStore, Leftovers
+from pacs_twisted.storage.received import AfterCommit
 from pacs_twisted.storage.service import Storage
 from pacs_twisted.storage.transfer_syntaxes import prefer
 from pacs_twisted.tap.options import ServerOptions, make_acceptor_service
@@ -115,20 +116,34 @@ class NoResources:
         return succeed(None)
 
 
-def make_store_service(options: Options, reactor: Any) -> AcceptorService:
-    """Return the service of `twistd pacs-store` on a reactor."""
+def make_store_service(
+    options: Options, reactor: Any, after_commit: AfterCommit | None = None
+) -> AcceptorService:
+    """
+    Return the service of `twistd pacs-store`.
+
+    Args:
+        options: parsed.
+        reactor: where it runs.
+        after_commit: told of each stored object.
+    """
     settings = cast(StoreSettings, options.settings)
     if settings.discard:
         return make_acceptor_service(options, discard_entity, reactor, NoResources(settings))
     resources = DirectoryResources(settings, reactor)
 
     def make_entity(new: ServerSettings) -> ApplicationEntity:
-        return store_entity(cast(StoreSettings, new), resources.store, resources.disk)
+        return store_entity(cast(StoreSettings, new), resources.store, resources.disk, after_commit)
 
     return make_acceptor_service(options, make_entity, reactor, resources)
 
 
-def store_entity(settings: StoreSettings, store: FileStore, disk: Disk) -> ApplicationEntity:
+def store_entity(
+    settings: StoreSettings,
+    store: FileStore,
+    disk: Disk,
+    after_commit: AfterCommit | None = None,
+) -> ApplicationEntity:
     """Return an application entity that stores, and answers C-ECHO."""
     storage = Storage(
         store,
@@ -137,6 +152,7 @@ def store_entity(settings: StoreSettings, store: FileStore, disk: Disk) -> Appli
         private_sop_classes=settings.private_sop_class,
         transfer_syntaxes=prefer(settings.prefer_transfer_syntax),
         mismatch=settings.mismatch,
+        after_commit=after_commit,
     )
     return ApplicationEntity(title=settings.ae_title, services=[storage, Verification()])
 
