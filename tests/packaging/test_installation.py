@@ -128,7 +128,9 @@ class InstallationTests(PackagingCase):
         elsewhere.mkdir()
         run(programs / "pip", "install", *arguments, directory=elsewhere)
         run(programs / "pip", "check", directory=elsewhere)
-        self.assertIn("pacs-echo", run(programs / "twist", "--help", directory=elsewhere))
+        commands = run(programs / "twist", "--help", directory=elsewhere)
+        self.assertIn("pacs-echo", commands)
+        self.assertIn("pacs-store", commands)
         server = EchoServer(twistd=programs / "twistd", directory=elsewhere)
         try:
             with RawPeer(server.port) as peer:
