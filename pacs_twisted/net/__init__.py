@@ -12,6 +12,8 @@ and three an echo:
     async with await associate("tcp:localhost:11112", called="PACS_ECHO") as peer:
         response = await peer.echo()
         print(response.status)
+
+What can go wrong is in `pacs_twisted.errors`.
 """
 
 from pacs_twisted.admission import (
@@ -20,16 +22,6 @@ from pacs_twisted.admission import (
     Applicant,
     Limits,
     PermittedPeer,
-)
-from pacs_twisted.errors import (
-    AssociationAborted,
-    AssociationEnded,
-    AssociationLost,
-    AssociationRejected,
-    AssociationReleased,
-    ConnectionFailed,
-    NoPresentationContext,
-    TimedOut,
 )
 from pacs_twisted.net.acceptor import AcceptorProtocol, LiveAssociation
 from pacs_twisted.net.client import associate
@@ -46,21 +38,13 @@ __all__ = [
     "AdmissionPolicy",
     "Applicant",
     "ApplicationEntity",
-    "AssociationAborted",
-    "AssociationEnded",
-    "AssociationLost",
     "AssociationPool",
-    "AssociationRejected",
-    "AssociationReleased",
     "BytesSource",
-    "ConnectionFailed",
     "Limits",
     "LiveAssociation",
-    "NoPresentationContext",
     "PermittedPeer",
     "PoolClosed",
     "RequestorAssociation",
-    "TimedOut",
     "Timeouts",
     "associate",
 ]

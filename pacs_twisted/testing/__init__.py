@@ -38,7 +38,8 @@ a service of your own to answer it. Nothing happens by itself, so a test says wh
     from twisted.internet.task import Clock
     from twisted.trial.unittest import SynchronousTestCase
 
-    from pacs_twisted.net import AcceptorFactory, ApplicationEntity, ConnectionFailed, associate
+    from pacs_twisted.errors import ConnectionFailed
+    from pacs_twisted.net import AcceptorFactory, ApplicationEntity, associate
     from pacs_twisted.services import Verification
     from pacs_twisted.testing import MemoryEndpoint
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pacs_twisted.net import TimedOut, Timeouts
+from pacs_twisted.errors import TimedOut
+from pacs_twisted.net import Timeouts
 from pacs_twisted.net.timers import Artim, ArtimTimers, Watchdog
 from tests.requirements import requirement
 
