@@ -479,8 +479,7 @@ class Association:
             self._postponed = []
             for message in postponed:
                 self.send(*message)
-        if not self._busy:
-            self._outbox.flush()
+        self._outbox.flush()  # also while reading: a data set is too much to be kept
 
     def _context(self, context_id: int) -> PresentationContext:
         context = self.contexts.get(context_id)

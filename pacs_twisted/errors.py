@@ -46,6 +46,9 @@ class ProtocolError(PacsError):
     abort_reason: ClassVar[int] = 0
     """The reason of the A-ABORT by the service-provider (PS3.8 section 9.3.8)."""
 
+    state: str = ""
+    """Where it ended an association of our own: the state, as in `AssociationEnded`."""
+
 
 class UnrecognizedPDU(ProtocolError):
     """

@@ -24,6 +24,7 @@ from pacs_twisted.errors import (
     AssociationRejected,
     AssociationReleased,
     PacsError,
+    ProtocolError,
 )
 from pacs_twisted.net.acceptor import peer_text
 from pacs_twisted.net.association_log import AssociationLog, DebugLog
@@ -186,11 +187,11 @@ class RequestorProtocol(Connection):
         """Whoever waits for something is told why it will not come."""
         self.ending = ending
         error = _error_of(ending)
-        if isinstance(error, AssociationEnded):
+        if isinstance(error, AssociationEnded | ProtocolError):
             error.state = self.association.last_state.name
         self.error = error
         self._log.ended(ending, self.association, self.bytes_received, self.bytes_sent)
-        if self.requests.outstanding:
+        if self.requests.awaited:
             self.error_told = True
         self.requests.fail(error)
         ended, self.ended, self.established = self.ended, None, None

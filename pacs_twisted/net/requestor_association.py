@@ -30,6 +30,8 @@ from pacs_twisted.upper_layer.negotiation import PresentationContext
 
 R = TypeVar("R", bound=Response)
 
+_PIECE = 1 << 20  # bytes
+
 
 class RequestorAssociation:
     """
@@ -171,7 +173,7 @@ class RequestorAssociation:
         Raises:
             NoPresentationContext: there is no context for it.
         """
-        source = BytesSource(data_set) if isinstance(data_set, bytes) else data_set
+        source = _source(data_set)
 
         def make(message_id: int) -> CStoreRQ:
             return CStoreRQ(
@@ -210,7 +212,7 @@ class RequestorAssociation:
             NoPresentationContext: there is no context for it.
             ValueError: the request says that a data set follows, and none does, or the reverse.
         """
-        source = BytesSource(data_set) if isinstance(data_set, bytes) else data_set
+        source = None if data_set is None else _source(data_set)
         try:
             if request.has_data_set != (source is not None):
                 raise ValueError(f"{type(request).__name__} and its data set do not agree")
@@ -308,16 +310,26 @@ class BytesSource:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data + b"\0" if len(data) % 2 else data
+        self._data = memoryview(data + b"\0" if len(data) % 2 else data)
         self.length = len(self._data)
 
-    def read(self) -> bytes:
-        """Return all of it."""
-        return self._data
+    def read(self) -> memoryview:
+        """Return the next bytes, not too many at a time."""
+        piece, self._data = self._data[:_PIECE], self._data[_PIECE:]
+        return piece
 
     def close(self) -> None:
         """Forget it."""
-        self._data = b""
+        self._data = memoryview(b"")
+
+
+def _source(data_set: bytes | DataSetSource) -> DataSetSource:
+    """Return the source of a data set, which is one or bytes."""
+    if isinstance(data_set, bytes):
+        return BytesSource(data_set)
+    if isinstance(data_set, bytearray | memoryview):
+        return BytesSource(bytes(data_set))  # a copy, for the owner may change it
+    return data_set
 
 
 def _sop_class(request: Any) -> str:

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association
 from pacs_twisted.dimse import DataSetSource, Request, Response, Status, StatusCategory
 from pacs_twisted.dimse.messages import Message
-from pacs_twisted.errors import PacsError
+from pacs_twisted.errors import AssociationEnded
 
 _MOST_AT_A_TIME = 4 << 20  # bytes sent before others have their turn
 _MESSAGE_IDS = 65535
@@ -35,7 +35,7 @@ Make = Callable[[int], Request[Any]]
 R = TypeVar("R", bound=Response)
 
 
-class SourceFailed(PacsError):
+class SourceFailed(AssociationEnded):
     """
     A data set could not be read to its end.
 
@@ -141,6 +141,13 @@ class Requests:
         return len(self._waiting) + len(self._in_flight)
 
     @property
+    def awaited(self) -> bool:
+        """Whether anybody waits for a response: some may have been cancelled."""
+        return any(
+            pending.deferred is not None for pending in (*self._in_flight.values(), *self._waiting)
+        )
+
+    @property
     def oldest(self) -> float | None:
         """Since when the peer owes the oldest response; None if it owes none."""
         return min(
@@ -193,7 +200,8 @@ class Requests:
         # A success needs no further look, and is what mostly comes.
         status = response.status
         if status is not Status.SUCCESS and status.category is StatusCategory.PENDING:
-            pending.since = self._clock.seconds()
+            if pending.since is not None:
+                pending.since = self._clock.seconds()
             return True
         if pending is self._sending:
             pending.response = response
@@ -218,15 +226,20 @@ class Requests:
 
     def go_on(self) -> None:
         """Send what may be sent now."""
-        if self._going_on or self._over is not None:
+        connection = self._connection
+        # Whoever calls while the next turn of the reactor is awaited has no turn of its own.
+        if self._going_on or self._yielded is not None:
             return
         self._going_on = True
         budget = _MOST_AT_A_TIME
         try:
-            while self._over is None:
+            # A release that we have asked for leaves what is not sent yet to its end.
+            while (
+                self._over is None
+                and connection.association.is_established
+                and not connection.is_congested
+            ):
                 if self._sending is not None:
-                    if self._connection.is_congested:
-                        break
                     if budget <= 0:
                         self._yield()
                         break
@@ -234,7 +247,7 @@ class Requests:
                     if not sent:
                         break
                     budget -= sent
-                elif self._waiting and (not self.window or len(self._in_flight) < self.window):
+                elif self._waiting and len(self._in_flight) < (self.window or _MESSAGE_IDS):
                     self._send(self._waiting.popleft())
                 else:
                     break
@@ -266,7 +279,7 @@ class Requests:
             else:
                 association.begin(pending.context_id, request, pending.source.length)
                 self._sending = pending
-        except (PacsError, ValueError):
+        except Exception:  # whatever a source says of its length, or a caller puts into a request
             pending.fail(Failure())
             return
         self._in_flight[message_id] = pending
