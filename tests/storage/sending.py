@@ -8,6 +8,7 @@ from struct import pack
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from pacs_twisted.dimse import CStoreRSP, Priority, Status
 from pacs_twisted.pdu import (
@@ -151,8 +152,10 @@ class FakeAssociation:
                 piece = data_set.read()
                 if isinstance(piece, Deferred):
                     results: list[Any] = []
-                    piece.addCallbacks(results.append, lambda failure: failure.raiseException())
+                    piece.addBoth(results.append)
                     piece = results[0]
+                    if isinstance(piece, Failure):
+                        piece.raiseException()
                 data += piece
                 pieces += 1
         except BaseException as error:
