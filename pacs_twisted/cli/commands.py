@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import attrs
 import click
@@ -17,26 +17,25 @@ from pacs_twisted.cli import PROGRAM
 from pacs_twisted.cli.address import DEFAULT_PORT, PeerAddress
 from pacs_twisted.cli.exits import Exit
 from pacs_twisted.cli.options import (
+    JSON,
     EchoOptions,
     ExplainOptions,
     PeerOptions,
+    StoreOptions,
     client_options,
     environment_variables,
 )
-from pacs_twisted.cli.output import Output, SafeStream
+from pacs_twisted.cli.output import Output
 from pacs_twisted.cli.running import Interruption, Runner, run_in_reactor
-from pacs_twisted.config import Option
+from pacs_twisted.config import CONFIG, Option, StoreSettings, options
 from pacs_twisted.option_kinds import Choice, Flag, Kind
 
 
-def begin_log(level: str, stream: SafeStream) -> None:
-    """Write the log of this process, from this level on."""
+def begin_log(observers: Sequence[Any]) -> None:
+    """Begin the log of this process."""
     from twisted.logger import globalLogBeginner
 
-    from pacs_twisted.logs import TextObserver
-
-    observer = TextObserver(level).writing_to(stream)
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
 
 
 @attrs.frozen
@@ -47,14 +46,16 @@ class Tools:
     Args:
         run: runs the work of a command.
         associate: `pacs_twisted.net.associate` if not given.
+        send: `pacs_twisted.cli.store.send_files` if not given.
         seconds: returns the time, for measuring.
-        begin_log: begins the log, of a level and above.
+        begin_log: begins the log, with its observers.
     """
 
     run: Runner = run_in_reactor
     associate: Callable[..., Any] | None = None
+    send: Callable[..., Any] | None = None
     seconds: Callable[[], float] = time.perf_counter
-    begin_log: Callable[[str, SafeStream], None] = begin_log
+    begin_log: Callable[[Sequence[Any]], None] = begin_log
 
 
 class KindType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5 only
@@ -100,6 +101,25 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]
 _SHORT = {"verbose": "-v", "count": "-c", "interval": "-i"}
 
 
+def make_server_parameter(option: Option) -> click.Option:
+    """Return click's option for one of a server's; its text is read by the server's own reader."""
+    names = [f"--{option.name}", option.attribute]
+    flag = isinstance(option.kind, Flag)
+    if flag:
+        names[0] += f"/--no-{option.name}"
+    choice = click.Choice(option.kind.words) if isinstance(option.kind, Choice) else click.STRING
+    return click.Option(
+        names,
+        type=None if flag else choice,
+        default=None,
+        multiple=option.repeatable,
+        metavar=None if flag else option.kind.name.upper().replace(" ", "-"),
+        show_default=option.described_default or False,
+        help=option.help + (f" [{option.unit}]" if option.unit else ""),
+        envvar=list(environment_variables("listen", option)),
+    )
+
+
 def make_parameter(command: str, option: Option) -> click.Option:
     """Return click's option for one of ours."""
     names = [f"--{option.name}"]
@@ -124,6 +144,14 @@ def make_parameter(command: str, option: Option) -> click.Option:
     )
 
 
+def finish(context: click.Context, output: Output, status: Exit) -> NoReturn:
+    """End a command, and say so if not all of its output could be written."""
+    if output.stream.problem:
+        output.complain(f"cannot write: {output.stream.problem}")
+        status = status or Exit.FAILED
+    context.exit(int(status))
+
+
 def make_session_command(
     options_class: type[PeerOptions],
     work: Callable[..., Any],
@@ -135,41 +163,43 @@ def make_session_command(
 
     Args:
         options_class: its options.
-        work: a coroutine function, called with the session, the options, and what arguments it
-            has by name; returns the exit status.
+        work: a coroutine function, called with the session, the options, the tools, and by name
+            with the further arguments; returns the exit status.
         help: what it does; the first sentence stands in the list of commands.
         arguments: those that follow HOST.
     """
 
     @click.pass_context
     def callback(context: click.Context, /, host: PeerAddress, **values: Any) -> None:
+        from pacs_twisted.logs import TextObserver
+
         tools = context.ensure_object(Tools)
         rest = {argument.name: values.pop(str(argument.name)) for argument in arguments}
-        options = options_class(**values)
-        output = Output(options_class.command, sys.stdout, sys.stderr, as_json=options.json)
-        level = "debug" if options.debug else "info" if options.verbose else "critical"
-        tools.begin_log(level, output.error_stream)
+        told = options_class(**values)
+        output = Output(options_class.command, sys.stdout, sys.stderr, as_json=told.json)
+        level = "debug" if told.debug else "info" if told.verbose else "critical"
+        tools.begin_log([TextObserver(level).writing_to(output.error_stream)])
 
         async def in_reactor(reactor: Any, interruption: Interruption) -> Exit:
             from pacs_twisted.cli.session import Session
 
             try:
-                endpoint = host.make_endpoint(reactor, options.connect_timeout)
+                endpoint = host.make_endpoint(reactor, told.connect_timeout)
             except ValueError as error:
                 raise click.BadParameter(str(error), context, param_hint="HOST") from error
             session = Session(
                 address=host,
                 endpoint=endpoint,
-                options=options,
+                options=told,
                 output=output,
                 reactor=reactor,
                 interruption=interruption,
                 associate=tools.associate or _associate(),
                 seconds=tools.seconds,
             )
-            return Exit(await work(session, options, **rest))
+            return Exit(await work(session, told, tools, **rest))
 
-        context.exit(int(tools.run(in_reactor)))
+        finish(context, output, tools.run(in_reactor))
 
     host = click.Argument(["host"], type=AddressType(), metavar="HOST[:PORT]")
     return click.Command(
@@ -188,6 +218,61 @@ def make_session_command(
     )
 
 
+def make_listen_command() -> click.Command:
+    """Return the command that serves, with the options of `twistd pacs-store`."""
+    known = {option.attribute: option for option in (CONFIG, *options(StoreSettings))}
+
+    @click.pass_context
+    def callback(context: click.Context, /, json: bool, **values: Any) -> None:
+        from twisted.python import usage
+
+        from pacs_twisted.cli.listen import Tally, listen
+        from pacs_twisted.tap.store import Options, make_store_service
+
+        tools = context.ensure_object(Tools)
+        output = Output("listen", sys.stdout, sys.stderr, as_json=json)
+        tally = Tally(output, tools.seconds)
+        parsed = Options()
+        try:
+            parsed.parseOptions(list(_as_words(known, values)))
+        except usage.UsageError as error:
+            raise click.UsageError(str(error), context) from error
+        # As under twist, whose log observer is made of what it finds here.
+        parsed.parent = log = usage.Options()
+        log["fileLogObserverFactory"] = None
+
+        async def in_reactor(reactor: Any, interruption: Interruption) -> Exit:
+            service = make_store_service(parsed, reactor, after_commit=tally.stored)
+            tools.begin_log([log["fileLogObserverFactory"](output.error_stream), tally.observe])
+            return await listen(service, tally, interruption)
+
+        finish(context, output, tools.run(in_reactor))
+
+    return click.Command(
+        "listen",
+        callback=callback,
+        params=[
+            *map(make_server_parameter, known.values()),
+            make_parameter("listen", JSON),
+        ],
+        help="Store what peers send, and answer C-ECHO: `twistd pacs-store` in the foreground, with"
+        " the same options. The log goes to stderr; Ctrl-C ends it in order.",
+        context_settings=_CONTEXT,
+    )
+
+
+def _as_words(known: Mapping[str, Option], values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was given, as it would stand on the command line of twistd."""
+    for attribute, value in values.items():
+        name = known[attribute].name
+        if isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        elif isinstance(value, tuple):
+            yield from (f"--{name}={text}" for text in value)
+        elif value is not None:
+            yield f"--{name}={value}"
+
+
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -197,16 +282,22 @@ def _associate() -> Callable[..., Any]:
     return associate
 
 
-async def _echo(*arguments: Any) -> Exit:
+async def _echo(session: Any, options: Any, tools: Tools) -> Exit:
     from pacs_twisted.cli.echo import echo
 
-    return await echo(*arguments)
+    return await echo(session, options)
 
 
-async def _explain(*arguments: Any) -> Exit:
+async def _store(session: Any, options: Any, tools: Tools, **arguments: Any) -> Exit:
+    from pacs_twisted.cli.store import send_files, store
+
+    return await store(session, options, send=tools.send or send_files, **arguments)
+
+
+async def _explain(session: Any, options: Any, tools: Tools) -> Exit:
     from pacs_twisted.cli.explain import explain
 
-    return await explain(*arguments)
+    return await explain(session, options)
 
 
 @click.group(context_settings=_CONTEXT)
@@ -230,6 +321,24 @@ cli.add_command(
 )
 cli.add_command(
     make_session_command(
+        StoreOptions,
+        _store,
+        "Send files to a peer (C-STORE). PATH is a file, a directory, a DICOMDIR or a ZIP archive."
+        " In directories and archives, files that are no DICOM objects are skipped.",
+        [
+            click.Argument(
+                ["paths"],
+                type=click.Path(exists=True),
+                nargs=-1,
+                required=True,
+                metavar="PATH...",
+            )
+        ],
+    )
+)
+cli.add_command(make_listen_command())
+cli.add_command(
+    make_session_command(
         ExplainOptions,
         _explain,
         "Tell what a peer would accept, and why not. Nothing is stored: associations are"
@@ -247,9 +356,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        sys.stdout = None
-        return Exit.OK
     except OSError as error:
         sys.stderr.write(f"{PROGRAM}: {error.strerror or error}\n")
         return Exit.FAILED

@@ -94,43 +94,85 @@ _ECHO = {
 }
 
 _STORE = {
-    "found": Event(
-        "all paths were looked through",
-        {"objects": "files to send", "bytes": "their size", "skipped": "files that are not sent"},
+    "object": Event(
+        "it is known what has become of an object",
+        {
+            "path": "the file; for what is in an archive the archive, a colon and the name there",
+            "category": "`success`, `warning` (stored, and something is to be known about it) or"
+            " `failure` (not stored, or nobody knows)",
+            **_STATUS,
+            "error": "why it failed, in words; empty if it did not",
+            "kind": "the kind of error, as in `failed`, where there was no answer; else null",
+            "bytes": "the size of the data set as it was sent; 0 if not all of it was",
+            "sop_class_uid": "its SOP class; null where it could not be read",
+            "sop_instance_uid": "its SOP instance UID; the same",
+            "transfer_syntax": "how the file is encoded, a UID; the same",
+        },
     ),
     "skipped": Event(
-        "a file is not sent",
-        {
-            "path": "the file",
-            "reason": "why not",
-            "failure": "whether that counts as a failure: the path was given by name",
-        },
+        "a file in a directory or an archive is no object",
+        {"path": "as in `object`", "reason": "why it is not sent"},
     ),
-    "stored": Event(
-        "an object has its outcome",
-        {
-            "path": "the file; `ARCHIVE!MEMBER` in a ZIP archive",
-            **_STATUS,
-            "category": "`success`, `warning` or `failure`",
-            "bytes": "the size of the data set; null if it was not read",
-            "error": "what went wrong, in words; empty if nothing did",
-        },
+    "failed": Event(
+        "the peer could not be reached any more, and what was left was given up", _FAILED.fields
     ),
-    "failed": _FAILED,
     "summary": Event(
         "the last object",
         {
             "peer": "host and port, or the endpoint string",
             "called": "the AE title that was called",
-            "objects": "files to send",
-            "succeeded": "with status success",
-            "warnings": "with a warning: stored, and something is to be known about it",
-            "failed": "not stored",
-            "unanswered": "of those failed, objects without an outcome",
-            "skipped": "files that are not sent",
-            "bytes": "the size of the data sets of those with an answer",
-            "seconds": "from the first attempt to connect to the end",
-            "statuses": "an object: for each status, as four hexadecimal digits, how many",
+            "objects": "of which it is known what has become of them",
+            "succeeded": "of these, stored",
+            "warnings": "stored with a warning",
+            "failed": "not stored, or nobody knows",
+            "skipped": "files that are no objects",
+            "bytes": "the size of the data sets that are stored",
+            "seconds": "from the beginning to the end",
+            "statuses": "for each status, as four hexadecimal digits, how many had it",
+            **_ENDING,
+        },
+    ),
+}
+
+_LISTEN = {
+    "listening": Event(
+        "a port is open",
+        {"address": "host and port, or the path of a socket", "ae_title": "our AE title"},
+    ),
+    "stored": Event(
+        "an object is stored, and its sender knows",
+        {
+            "association": "the number of the association, as in the log",
+            "calling": "the sender's AE title",
+            "called": "what it called us",
+            "path": "the file",
+            "kept": "whether the same object was there already, and was left alone",
+            "beside": "whether another object was there under its name",
+            "sop_class_uid": "its SOP class",
+            "sop_instance_uid": "its SOP instance UID",
+            "transfer_syntax": "the UID of its transfer syntax",
+            "bytes": "the size of the data set",
+        },
+    ),
+    "association": Event(
+        "an association that was accepted has ended",
+        {
+            "association": "its number, as in the log",
+            "peer": "the peer's host and port",
+            "calling": "the peer's AE title",
+            "called": "what it called us",
+            "outcome": "how it ended: an event of the [log](log-events.md)",
+            "requests": "messages that came",
+            "bytes": "bytes that came",
+        },
+    ),
+    "summary": Event(
+        "the last object",
+        {
+            "associations": "that were accepted and have ended",
+            "objects": "that are stored",
+            "bytes": "the size of their data sets",
+            "seconds": "from the beginning to the end",
             **_ENDING,
         },
     ),
@@ -179,6 +221,6 @@ _EXPLAIN = {
 }
 
 EVENTS: Mapping[str, Mapping[str, Event]] = MappingProxyType(
-    {"echo": _ECHO, "store": _STORE, "explain": _EXPLAIN}
+    {"echo": _ECHO, "store": _STORE, "listen": _LISTEN, "explain": _EXPLAIN}
 )
 """For each command its events, in the order in which they come."""

@@ -22,6 +22,7 @@ from pacs_twisted.cli.session import Session, milliseconds, rounded
 from pacs_twisted.errors import PacsError
 from pacs_twisted.pdu import ContextResult, ProposedContext, UserInformation
 from pacs_twisted.services.service import TransferSyntaxes
+from pacs_twisted.storage.sop_classes import RETIRED, STORAGE_SOP_CLASSES
 from pacs_twisted.uids import VERIFICATION
 from pacs_twisted.upper_layer.negotiation import peer_maximum_length
 from pacs_twisted.wording import printable
@@ -151,10 +152,12 @@ def answers(
 
 
 def uid_name(uid: str) -> str:
-    """Return the name of a UID, or the UID made safe where pydicom knows none."""
+    """Return the name of a UID, or the UID made safe where there is none."""
     from pydicom.config import IGNORE
     from pydicom.uid import UID
 
+    if uid in STORAGE_SOP_CLASSES:
+        return STORAGE_SOP_CLASSES[uid]
     name = UID(uid, IGNORE).name
     return printable(uid) if name == uid else str(name)
 
@@ -341,7 +344,7 @@ def _verdicts(found: Sequence[Answer]) -> Iterator[tuple[str, str]]:
     """Yield what the answers for one class say, and in which style to write it."""
     accepted = [answer.transfer_syntax for answer in found if answer.transfer_syntax]
     if accepted:
-        yield f"accepted in {', '.join(map(uid_name, accepted))}", "good"
+        yield f"accepted in {'; '.join(map(uid_name, accepted))}", "good"
     refused: dict[str, list[str]] = {}
     for answer in found:
         if answer.result != 0:
@@ -352,7 +355,7 @@ def _verdicts(found: Sequence[Answer]) -> Iterator[tuple[str, str]]:
         if len(refused) == 1 and not accepted:
             yield f"refused: {meaning}", "bad"
         else:
-            yield f"  not in {', '.join(map(uid_name, syntaxes))}: {meaning}", "doubtful"
+            yield f"  not in {'; '.join(map(uid_name, syntaxes))}: {meaning}", "doubtful"
 
 
 async def explain(session: Session, options: ExplainOptions) -> Exit:
@@ -363,7 +366,5 @@ async def explain(session: Session, options: ExplainOptions) -> Exit:
 def _sop_classes(options: ExplainOptions) -> Sequence[str]:
     if options.sop_class:
         return list(dict.fromkeys(options.sop_class))
-    from pacs_twisted.storage.sop_classes import RETIRED, STORAGE_SOP_CLASSES
-
     storage = [uid for uid in STORAGE_SOP_CLASSES if options.retired or uid not in RETIRED]
     return [VERIFICATION, *storage]

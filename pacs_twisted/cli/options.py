@@ -59,6 +59,16 @@ def _option(kind: Kind, default: Any, help: str, **more: Any) -> Any:
     return attrs.field(default=default, metadata={"option": more})
 
 
+JSON = Option(
+    name="json",
+    kind=Flag(),
+    help="One JSON object a line for each event, and a last one that sums up.",
+    default=False,
+    in_file=False,
+)
+"""The option that all commands have."""
+
+
 @attrs.frozen(kw_only=True)
 class PeerOptions:
     """What every command that calls a peer can be told."""
@@ -101,9 +111,7 @@ class PeerOptions:
         "The longest P-DATA-TF that we announce to receive.",
         unit="bytes",
     )
-    json: bool = _option(
-        Flag(), False, "One JSON object a line for each event, and a last one that sums up."
-    )
+    json: bool = _option(JSON.kind, JSON.default, JSON.help)
     verbose: bool = _option(Flag(), False, "Say more, and write the log to stderr.")
     debug: bool = _option(
         Flag(), False, "Write the log to stderr, with every event, request and response."
@@ -139,10 +147,11 @@ class StoreOptions(PeerOptions):
     )
     retries: int = _option(
         Whole(0, 1000),
-        1,
-        "How often to go on with a new association after one was lost; objects that have an"
-        " answer are not sent again.",
+        2,
+        "How often in a row to try again without the answer to a single object, when there is no"
+        " association or none any more. Objects that have an answer are not sent again.",
     )
+    retry_delay: float = _option(Pause(), 5.0, "How long to wait before trying again.", unit="s")
     decompress: bool = _option(
         Flag(),
         False,

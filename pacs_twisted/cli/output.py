@@ -33,7 +33,10 @@ class SafeStream(io.TextIOBase):
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self.is_lost = False
-        """Whether nobody reads any more."""
+        """Whether nothing can be written any more."""
+
+        self.problem = ""
+        """Why not, unless it is that the reader has gone."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -51,12 +54,7 @@ class SafeStream(io.TextIOBase):
         return self._stream.fileno()
 
     def write(self, text: str) -> int:
-        """
-        Write what can be written.
-
-        Raises:
-            OSError: other than that the reader has gone: a disk that is full.
-        """
+        """Write what can be written."""
         if self._stream is None or self.is_lost:
             return len(text)
         try:
@@ -87,8 +85,8 @@ class SafeStream(io.TextIOBase):
             os.close(nowhere)
         except (OSError, ValueError):  # a stream without a descriptor
             pass
-        if not isinstance(error, BrokenPipeError):
-            raise error
+        if not isinstance(error, BrokenPipeError):  # a disk that is full
+            self.problem = error.strerror or str(error)
 
 
 class Output:
@@ -126,7 +124,7 @@ class Output:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nobody reads any more."""
+        """Whether nothing can be written any more."""
         return self.stream.is_lost
 
     @property

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -158,6 +159,7 @@ class CommandCase(SynchronousTestCase):
         self.requests: list[dict[str, Any]] = []
         self.peers: list[FakePeer] = []
         self.logs: list[str] = []
+        self._observers: list[Any] = []
 
     def associate(
         self, *outcomes: FakePeer | BaseException | Callable[..., Any]
@@ -195,13 +197,22 @@ class CommandCase(SynchronousTestCase):
             run=self.driver,
             associate=associate,
             seconds=ticking(),
-            begin_log=lambda level, stream: self.logs.append(level),
+            begin_log=self._begin_log,
             **tools,
         )
         result = CliRunner().invoke(cli, arguments, obj=made, env=dict(environment or {}))
+        for observer in self._observers:
+            globalLogPublisher.removeObserver(observer)
+        self._observers.clear()
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr)
+
+    def _begin_log(self, observers: Sequence[Any]) -> None:
+        self.logs.append(observers[0].level)
+        self._observers += observers
+        for observer in observers:
+            globalLogPublisher.addObserver(observer)
 
     def assert_declared(self, command: str, done: Done, *events: str) -> None:
         """Assert that these events were written, each with the fields that the reference lists."""
