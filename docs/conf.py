@@ -22,6 +22,7 @@ extensions = [
     "docstrings",
     "line_pages",
     "facts",
+    "command_line",
     "machine_drawing",
 ]
 source_suffix = {".md": "markdown"}
