@@ -25,6 +25,7 @@ from pacs_twisted.errors import (
     AssociationReleased,
     PacsError,
     ProtocolError,
+    UnexpectedPDU,
 )
 from pacs_twisted.net.acceptor import peer_text
 from pacs_twisted.net.association_log import AssociationLog, DebugLog
@@ -35,6 +36,9 @@ from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.upper_layer.negotiation import accepted_window
 
 _numbers = count(1)
+
+_MOST_REFUSALS = 100
+"""How many answers to requests of a peer may wait; by our window it has one at a time."""
 
 
 class RequestorProtocol(Connection):
@@ -57,6 +61,7 @@ class RequestorProtocol(Connection):
         "_closed",
         "_log",
         "_number",
+        "_refusals_waiting",
         "_waiting_for_close",
         "_waiting_for_end",
         "ended",
@@ -83,6 +88,7 @@ class RequestorProtocol(Connection):
         self._number = f"r{next(_numbers)}"
         self._log = AssociationLog(self._number, "", requestor=True)
         self._closed = False
+        self._refusals_waiting = 0
         self._waiting_for_close: list[Deferred[None]] = []
         self._waiting_for_end: list[Deferred[Ending]] = []
         self.ending: Ending | None = None
@@ -174,9 +180,21 @@ class RequestorProtocol(Connection):
             if not self.requests.receive(message):
                 self._log.unwanted_response(message)
         elif isinstance(command, Request):
-            self.association.send(
-                message.context.context_id, command.respond(Status.UNRECOGNIZED_OPERATION)
-            )
+            self._refuse(message.context.context_id, command)
+
+    def _refuse(self, context_id: int, request: Request[Any]) -> None:
+        """Answer a request of the peer's, unless we have asked for release."""
+        association = self.association
+        if not association.is_established:
+            return
+        if association.sending_data or self.outgoing.waiting:
+            self._refusals_waiting += 1
+            if self._refusals_waiting > _MOST_REFUSALS:
+                association.abort(UnexpectedPDU("more requests than we can answer"))
+                return
+        else:
+            self._refusals_waiting = 0
+        association.send(context_id, request.respond(Status.UNRECOGNIZED_OPERATION))
 
     def release_requested(self) -> None:
         """The peer wants no more requests: those without an answer fail."""

@@ -248,6 +248,7 @@ class RequestorAssociation:
             in another way, or the peer does not answer in time.
         """
         protocol = self._protocol
+        was_over = self._association.is_over
         if self._association.is_established:
             if self._association.sending_data:
                 self.abort()  # there is no orderly way out of the middle of a data set
@@ -258,7 +259,7 @@ class RequestorAssociation:
         def judge(ending: Ending) -> Deferred[None] | None:
             if ending.outcome is Outcome.RELEASED:
                 return protocol.when_closed()
-            if protocol.error is not None and not protocol.error_told:
+            if protocol.error is not None and not (was_over and protocol.error_told):
                 protocol.error_told = True
                 raise protocol.error
             return None
