@@ -22,8 +22,6 @@ from pacs_twisted.storage.objects import StorableObject, describe_error
 from pacs_twisted.storage.outcomes import Category, Outcome, Report
 from pacs_twisted.storage.proposals import Need
 
-__all__ = ["LOOK_AHEAD", "Backlog", "Errand", "Key"]
-
 LOOK_AHEAD: Final = 256
 """How many objects are looked at before the first is sent, and ahead of the one that is sent."""
 

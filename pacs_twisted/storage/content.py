@@ -18,17 +18,6 @@ from twisted.python.failure import Failure
 from pacs_twisted.errors import PacsError
 from pacs_twisted.storage.disk import DiskQueue
 
-__all__ = [
-    "PIECE",
-    "Content",
-    "ContentChanged",
-    "FileContent",
-    "MemoryContent",
-    "Source",
-    "read_exactly",
-    "source_of",
-]
-
 PIECE: Final = 1 << 20
 """Bytes that are read and sent at a time; a data set that is not longer is read as a whole."""
 

@@ -39,8 +39,6 @@ from pacs_twisted.upper_layer.negotiation import (
 )
 from pacs_twisted.wording import describe_uid
 
-__all__ = ["Delivery", "Route", "StoreAssociation", "routes", "run_all"]
-
 log = Logger(namespace="pacs_twisted.storage")
 
 _AT_A_TIME: Final = 8  # objects that are loaded in one go, as long as

@@ -18,8 +18,6 @@ import attrs
 from pacs_twisted.storage.conversion import is_lossy
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
-__all__ = ["MAXIMUM_CONTEXTS", "Need", "Offer", "propose"]
-
 MAXIMUM_CONTEXTS: Final = 128
 """As many contexts as an association can have: their IDs are odd, 1 to 255."""
 

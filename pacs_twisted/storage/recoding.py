@@ -21,8 +21,6 @@ from pacs_twisted.uids import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
-__all__ = ["NotConvertible", "recode"]
-
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
