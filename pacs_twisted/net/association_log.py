@@ -129,6 +129,16 @@ class AssociationLog:
             state=State.Sta2.name,
         )
 
+    def no_connection(self, error: BaseException) -> None:
+        """A peer that we want to ask cannot be connected to."""
+        log.warn(
+            "association {association}: no connection to {peer}: {reason}",
+            association=self.number,
+            peer=self.peer,
+            reason=str(error),
+            event="no-connection",
+        )
+
     def tls_failed(self, error: BaseException) -> None:
         """The TLS handshake failed, so that nothing could be asked for."""
         log.warn(

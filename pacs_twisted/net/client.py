@@ -10,6 +10,7 @@ coroutines, `associate`, `echo` and `release` return `Deferred`s.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -279,9 +280,8 @@ def _describe_failure(failure: Failure) -> str:
     error: Any = failure.value
     if isinstance(error, CancelledError):
         return "cancelled"
-    if isinstance(error, ConnectError):
-        inner = getattr(error, "osError", None)
-        return getattr(inner, "strerror", None) or str(error)
+    if isinstance(error, ConnectError) and isinstance(error.osError, int):
+        return os.strerror(error.osError)  # Twisted's own words have the number twice
     return str(error) or type(error).__name__
 
 
@@ -289,7 +289,8 @@ def _describe_endpoint(endpoint: Any) -> str:
     """Return where an endpoint leads to, as far as it tells."""
     host = getattr(endpoint, "_host", None)
     if host is None:
-        return getattr(endpoint, "_path", None) or type(endpoint).__name__
+        speaks = "__repr__" in vars(type(endpoint))
+        return getattr(endpoint, "_path", None) or (repr(endpoint) if speaks else "its endpoint")
     port = getattr(endpoint, "_port", "")
     text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
     return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"

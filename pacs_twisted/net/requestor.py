@@ -33,6 +33,7 @@ from pacs_twisted.net.connection import Connection
 from pacs_twisted.net.requests import Requests
 from pacs_twisted.net.timers import ArtimTimers, Timeouts
 from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
+from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import accepted_window
 
 _numbers = count(1)
@@ -208,7 +209,10 @@ class RequestorProtocol(Connection):
         if isinstance(error, AssociationEnded | ProtocolError):
             error.state = self.association.last_state.name
         self.error = error
-        self._log.ended(ending, self.association, self.bytes_received, self.bytes_sent)
+        if self.association.last_state is State.Sta4:
+            self._log.no_connection(error)
+        else:
+            self._log.ended(ending, self.association, self.bytes_received, self.bytes_sent)
         if self.requests.awaited:
             self.error_told = True
         self.requests.fail(error)
