@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from benchmarks.load import Target
-from benchmarks.server import BenchmarkFailed, pin, running_server
+from benchmarks.processes import BenchmarkFailed
+from benchmarks.server import pin, running_server, usable_core
 
 Notes = Mapping[str, float]
 
@@ -81,8 +81,12 @@ def main(benchmark: Benchmark) -> None:
     parser.add_argument("--port", type=int, help="of a server that runs; else one is started")
     parser.add_argument("--pid", type=int, help="of that server")
     parser.add_argument("--called", default="PACS_ECHO", help="its AE title; default: %(default)s")
-    parser.add_argument("--server-core", type=int, default=_core(1), help="default: %(default)s")
-    parser.add_argument("--client-core", type=int, default=_core(0), help="default: %(default)s")
+    parser.add_argument(
+        "--server-core", type=int, default=usable_core(1), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--client-core", type=int, default=usable_core(0), help="default: %(default)s"
+    )
     if benchmark.dicomload(0):
         parser.add_argument("--dicomload", metavar="PATH", help="an external load generator")
     arguments = parser.parse_args()
@@ -105,9 +109,3 @@ def main(benchmark: Benchmark) -> None:
     except (BenchmarkFailed, OSError) as error:
         fail(benchmark.name, error)
     report(benchmark.name, benchmark.unit, value, notes, arguments.json)
-
-
-def _core(index: int) -> int | None:
-    """Return one of the cores that we may use, if there are two."""
-    cores = sorted(os.sched_getaffinity(0))
-    return cores[index] if len(cores) > 1 else None

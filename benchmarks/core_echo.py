@@ -28,6 +28,9 @@ class _Transport:
 
     def connect(self) -> None: ...
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        self.send(b"".join(parts))
+
     def send(self, data: bytes) -> None:
         self.sent += len(data)
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from benchmarks import load
 from benchmarks.benchmark import Benchmark, Notes, Run, main
-from benchmarks.server import BenchmarkFailed, resident_bytes
+from benchmarks.processes import BenchmarkFailed
+from benchmarks.server import resident_bytes
 
 _SPARE: Final = 100
 _ECHOES: Final = 1000

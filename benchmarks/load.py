@@ -14,9 +14,13 @@ import time
 from contextlib import ExitStack, closing
 from typing import Final
 
-from benchmarks.server import BenchmarkFailed
+from benchmarks.processes import LOCAL, BenchmarkFailed
 
-_TIMEOUT: Final = 30.0  # seconds without any answer
+TIMEOUT: Final = 30.0
+"""Seconds without any answer after which there will be none."""
+
+VERIFICATION: Final = "1.2.840.10008.1.1"
+IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 
 A_RELEASE_RQ: Final = bytes.fromhex("0500 00000004 00000000")
 A_RELEASE_RP: Final = bytes.fromhex("0600 00000004 00000000")
@@ -37,9 +41,13 @@ def _item(item_type: int, value: bytes) -> bytes:
     return bytes((item_type, 0)) + len(value).to_bytes(2, "big") + value
 
 
-def associate_rq(called: str) -> bytes:
-    """Return an A-ASSOCIATE-RQ that proposes Verification in context 1."""
-    syntaxes = _item(0x30, b"1.2.840.10008.1.1") + _item(0x40, b"1.2.840.10008.1.2")
+def associate_rq(
+    called: str,
+    abstract_syntax: str = VERIFICATION,
+    transfer_syntax: str = IMPLICIT_VR_LITTLE_ENDIAN,
+) -> bytes:
+    """Return an A-ASSOCIATE-RQ that proposes one presentation context, 1."""
+    syntaxes = _item(0x30, abstract_syntax.encode()) + _item(0x40, transfer_syntax.encode())
     information = _item(0x51, (16384).to_bytes(4, "big")) + _item(0x52, b"1.2.826.0.1.3680043.2")
     body = (
         b"\0\1\0\0"
@@ -60,24 +68,30 @@ class Target:
     Args:
         port: on 127.0.0.1.
         called: the called AE title.
+        syntaxes: abstract and transfer syntax of the context; Verification unless given.
     """
 
-    def __init__(self, port: int, called: str) -> None:
-        self.address = ("127.0.0.1", port)
-        self.associate_rq = associate_rq(called)
+    def __init__(self, port: int, called: str, *syntaxes: str) -> None:
+        self.address = (LOCAL, port)
+        self.associate_rq = associate_rq(called, *syntaxes)
 
     def connect(self) -> socket.socket:
         """Return a connection that waits for its answers, but not for ever."""
-        connection = socket.create_connection(self.address, _TIMEOUT)
+        connection = socket.create_connection(self.address, TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def associate(self) -> socket.socket:
         """Return a connection with an association."""
+        return self.negotiate()[0]
+
+    def negotiate(self) -> tuple[socket.socket, bytes]:
+        """Return a connection with an association, and the A-ASSOCIATE-AC."""
         connection = self.connect()
         connection.sendall(self.associate_rq)
-        _check(1, _receive(connection))
-        return connection
+        answer = _receive(connection)
+        _check(1, answer)
+        return connection, answer
 
 
 def _receive(connection: socket.socket) -> bytes:
@@ -103,8 +117,9 @@ def _check(step: int, answer: bytes) -> None:
         raise BenchmarkFailed(f"wrong answer {answer[:100].hex() or '(connection closed)'}")
 
 
-def _release(connection: socket.socket) -> None:
-    connection.settimeout(_TIMEOUT)
+def release(connection: socket.socket) -> None:
+    """Release the association of a connection."""
+    connection.settimeout(TIMEOUT)
     connection.sendall(A_RELEASE_RQ)
     _check(3, _receive(connection))
 
@@ -122,7 +137,7 @@ def echo_one(target: Target, count: int) -> float:
             if receive(4096) != expected:
                 raise BenchmarkFailed("an answer that is not the first one's")
         seconds = time.perf_counter() - begin
-        _release(connection)
+        release(connection)
     return count / seconds
 
 
@@ -145,7 +160,7 @@ def echo_many(target: Target, count: int, associations: int) -> float:
         for connection in connections.values():
             connection.send(C_ECHO_RQ)
         while waiting:
-            ready = epoll.poll(_TIMEOUT)
+            ready = epoll.poll(TIMEOUT)
             if not ready:
                 raise BenchmarkFailed("no answers any more")
             for number, _ in ready:
@@ -159,7 +174,7 @@ def echo_many(target: Target, count: int, associations: int) -> float:
                     waiting -= 1
         seconds = time.perf_counter() - begin
         for connection in connections.values():
-            _release(connection)
+            release(connection)
     return max(count, associations) / seconds
 
 
@@ -213,7 +228,7 @@ def cycles(target: Target, count: int, at_a_time: int) -> float:
                 begun += 1
                 running[cycle.socket.fileno()] = cycle
                 epoll.register(cycle.socket, select.EPOLLOUT)
-            ready = epoll.poll(_TIMEOUT)
+            ready = epoll.poll(TIMEOUT)
             if not ready:
                 raise BenchmarkFailed("no answers any more")
             for number, _ in ready:
@@ -245,5 +260,5 @@ def echo_seconds(target: Target, count: int) -> float:
             connection.sendall(C_ECHO_RQ)
             _check(2, _receive(connection))
             times.append(time.perf_counter() - begin)
-        _release(connection)
+        release(connection)
     return sorted(times)[count // 2]

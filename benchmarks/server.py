@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,14 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-_TWISTD: Final = Path(sys.executable).with_name("twistd")
+from benchmarks.processes import PATIENCE, BenchmarkFailed, Command, Server, Word
+
+TWISTD: Final = Path(sys.executable).with_name("twistd")
 _LISTENING: Final = re.compile(rb"listening on \S*:(\d+) as ")
-_PATIENCE: Final = 30.0  # seconds
-
-
-class BenchmarkFailed(Exception):
-    """Something went wrong, so there is no number."""
 
 
 def pin(core: int | None) -> None:
@@ -30,6 +25,12 @@ def pin(core: int | None) -> None:
             os.sched_setaffinity(0, {core})
         except OSError as error:
             raise BenchmarkFailed(f"cannot run on core {core}: {error.strerror}") from error
+
+
+def usable_core(index: int) -> int | None:
+    """Return one of the cores that we may use, if there are two."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[index] if len(cores) > 1 else None
 
 
 @contextmanager
@@ -43,41 +44,27 @@ def running_server(options: Sequence[str]) -> Iterator[tuple[int, int]]:
     Yields:
         Its port and its process ID.
     """
-    with tempfile.TemporaryDirectory(prefix="pacs-twisted-benchmark.") as directory:
-        log = Path(directory, "log")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [
-                    *(os.fspath(_TWISTD), "-n", "--pidfile=", "pacs-echo"),
-                    *("--listen", "tcp:0:interface=127.0.0.1", *options),
-                ],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            yield _wait_for_port(process, log), process.pid
-            if process.poll() is not None:
-                raise BenchmarkFailed(f"the server has ended:\n{log.read_text()}")
-        finally:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    words: list[Word] = [
+        *(TWISTD, "-n", "--pidfile=", "pacs-echo"),
+        *("--listen", "tcp:0:interface=127.0.0.1", *options),
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="pacs-twisted-benchmark.") as directory,
+        Server(Command(words), Path(directory, "log")) as server,
+    ):
+        yield _wait_for_port(server), server.pid
+        if not server.is_running:
+            raise BenchmarkFailed(f"the server has ended:\n{server.said()}")
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        match = _LISTENING.search(log.read_bytes())
+def _wait_for_port(server: Server) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.is_running:
+        match = _LISTENING.search(server.log.read_bytes())
         if match is not None:
             return int(match[1])
         time.sleep(0.02)
-    raise BenchmarkFailed(f"the server does not listen:\n{log.read_text()}")
+    raise BenchmarkFailed(f"the server does not listen:\n{server.said()}")
 
 
 def resident_bytes(pid: int) -> int:
