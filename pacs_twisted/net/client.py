@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet import endpoints
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -220,7 +220,7 @@ class Attempt:
         factory.noisy = False
         if self._seconds:
             self._timer = protocol.clock.callLater(self._seconds, self._time_out)
-        self._connecting = self._endpoint.connect(factory)
+        self._connecting = maybeDeferred(self._endpoint.connect, factory)
         self._connecting.addCallbacks(self._connected, self._failed)
         return result
 
@@ -287,7 +287,8 @@ def _describe_failure(failure: Failure) -> str:
 
 def _describe_endpoint(endpoint: Any) -> str:
     """Return where an endpoint leads to, as far as it tells."""
-    host = getattr(endpoint, "_host", None)
+    endpoint = getattr(endpoint, "_wrappedEndpoint", endpoint)  # inside TLS
+    host = getattr(endpoint, "_host", None) or getattr(endpoint, "_hostText", None)
     if host is None:
         speaks = "__repr__" in vars(type(endpoint))
         return getattr(endpoint, "_path", None) or (repr(endpoint) if speaks else "its endpoint")

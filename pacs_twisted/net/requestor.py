@@ -121,18 +121,27 @@ class RequestorProtocol(Connection):
     def connection_made(self) -> None:
         """The A-ASSOCIATE-RQ goes out at once."""
         transport: Any = self.transport
+        if self.association.is_over:  # it was given up, but the endpoint did not heed that
+            transport.abortConnection()
+            return
         self._log.peer = peer_text(transport.getPeer())
         super().connection_made()
         self.wait_for_acse()
 
     def connection_failed(self, error: PacsError, peer: str) -> None:
         """There is no connection, and there will be none."""
+        if self.transport is not None:  # the endpoint made one and then thought better of it
+            self.drop()
+            self.association.connection_lost(error)
+            return
         self._log.peer = peer
         self.association.connection_lost(error)
         self._connection_over()
 
     def connection_lost(self, reason: Failure = connectionDone) -> None:
         """All is given back."""
+        if self._closed:  # there was no association to lose
+            return
         super().connection_lost(reason)
         self._connection_over()
 

@@ -73,6 +73,9 @@ class Peer(Protocol):
     def connect(self) -> None:
         """There is a connection already."""
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        self.send(b"".join(parts))
+
     def send(self, data: bytes) -> None:
         self.wire.write(data)
 
