@@ -118,27 +118,36 @@ def _untold_ending(cause: PDU | ProtocolError | None) -> Ending:
 class _Outbox:
     """The machine's transport: PDUs are kept until the machine rests, and go out by one write."""
 
-    __slots__ = ("_closing", "_pdus", "_transport")
+    __slots__ = ("_closing", "_in_parts", "_parts", "_transport")
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._pdus: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
+        self._in_parts = False
         self._closing = False
 
     def connect(self) -> None:
         self._transport.connect()
 
     def send(self, data: bytes) -> None:
-        self._pdus.append(data)
+        self._parts.append(data)
+
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        self._parts += parts
+        self._in_parts = True
 
     def close(self) -> None:
         self._closing = True
 
     def flush(self) -> None:
-        pdus = self._pdus
-        if pdus:
-            self._pdus = []
-            self._transport.send(pdus[0] if len(pdus) == 1 else b"".join(pdus))
+        parts = self._parts
+        if parts:
+            self._parts = []
+            if self._in_parts:
+                self._in_parts = False
+                self._transport.send_parts(parts)
+            else:
+                self._transport.send(b"".join(parts))  # of one it is that one itself
         if self._closing:
             self._closing = False
             self._transport.close()
@@ -193,7 +202,8 @@ class Association:
     Its `reader` tells how far the peer has come: PDUs received, whether one has begun, bytes held.
 
     Args:
-        transport: carries bytes; its `send` is called with one or more whole PDUs.
+        transport: carries bytes; its `send` is called with one or more whole PDUs, and so is its
+            `send_parts` when much is to be sent.
         artim: the ARTIM timer.
         user: who decides and is told.
         requestor: whether we ask for the association, or the peer does.

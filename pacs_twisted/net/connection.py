@@ -231,6 +231,10 @@ class Connection(Protocol):
         """Send whole PDUs."""
         self.outgoing.write(data)
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Send whole PDUs that are long."""
+        self.outgoing.write_parts(parts)
+
     def close(self) -> None:
         """Close when everything is sent; a peer that does not let us is dropped."""
         self.outgoing.close()

@@ -12,7 +12,8 @@ bytes. On plain TCP and UNIX transports of Twisted bytes go straight into the so
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -20,6 +21,7 @@ from twisted.internet.tcp import Connection as TCPTransport
 from zope.interface import implementer
 
 _PIECE = 65536
+_MOST_PARTS = 512  # that one call hands to the kernel, which takes 1,024
 
 
 class Owner(Protocol):
@@ -56,6 +58,10 @@ class Outgoing:
 
     def write(self, data: bytes) -> None:
         """Send, at once or as soon as what waits has gone."""
+        raise NotImplementedError
+
+    def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Send many bytes, which do not change until they have gone."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -109,6 +115,10 @@ class BufferedOutgoing(Outgoing):
         if not self.waiting:
             self._write_pieces()
 
+    def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Hand the bytes to the transport, or keep what is too much for its buffer."""
+        self.write(b"".join(parts))
+
     def lost(self) -> None:
         """The connection is gone."""
         self._pieces.clear()
@@ -150,11 +160,13 @@ class ImmediateOutgoing(Outgoing):
     before has gone, so that the peer's progress can be seen.
     """
 
-    __slots__ = ("_pieces", "_registering", "_send")
+    __slots__ = ("_pieces", "_registering", "_send", "_send_parts")
 
     def __init__(self, transport: Any, clock: Callable[[], float], owner: Owner) -> None:
         super().__init__(transport, clock, owner)
-        self._send: Callable[[bytes], int] = transport.getHandle().send
+        handle = transport.getHandle()
+        self._send: Callable[[bytes], int] = handle.send
+        self._send_parts: Callable[[list[memoryview]], int] = handle.sendmsg
         self._pieces: deque[memoryview] = deque()
         self._registering = False
 
@@ -169,9 +181,59 @@ class ImmediateOutgoing(Outgoing):
             taken = self._send(data)
         except OSError:  # full, or an error that the transport will find for itself
             taken = 0
-        if taken == length:
+        if taken != length:
+            self._pieces.append(memoryview(data)[taken:])
+            self._wait()
+
+    def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Send into the socket, or keep what it does not take."""
+        pieces = [memoryview(part) for part in parts]
+        self.bytes_sent += sum(map(len, pieces))
+        self._pieces += pieces
+        if not (self.waiting or self._send_pieces()):
+            self._wait()
+
+    def lost(self) -> None:
+        """The socket is gone, and must not be asked any more."""
+        self._pieces.clear()
+        self.waiting = False
+        self._send = len
+        self._send_parts = _forget
+
+    def resumeProducing(self) -> None:
+        """Twisted: the transport has sent all that it had."""
+        if self._registering:
             return
-        self._pieces.append(memoryview(data)[taken:])
+        self.progress = self._clock()
+        if self._send_pieces():
+            self._transport.unregisterProducer()
+            self._end_waiting()
+        else:
+            self._write_piece()
+
+    def stopProducing(self) -> None:
+        """Twisted: the connection is gone."""
+        self._pieces.clear()
+
+    def _send_pieces(self) -> bool:
+        """Send into the socket what it takes of what waits; return whether that was all."""
+        pieces = self._pieces
+        while pieces:
+            batch = list(islice(pieces, _MOST_PARTS))
+            try:
+                taken = self._send_parts(batch)
+            except OSError:
+                return False
+            for piece in batch:
+                if taken < len(piece):
+                    pieces[0] = piece[taken:]
+                    return False
+                taken -= len(piece)
+                pieces.popleft()
+        return True
+
+    def _wait(self) -> None:
+        """Let the transport say when the socket takes more."""
         # Registering asks for bytes at once; the same call comes when the transport is empty.
         self._registering = True
         self._transport.registerProducer(self, False)
@@ -179,29 +241,12 @@ class ImmediateOutgoing(Outgoing):
         self._write_piece()
         self._begin_waiting()
 
-    def lost(self) -> None:
-        """The socket is gone, and must not be asked any more."""
-        self._pieces.clear()
-        self.waiting = False
-        self._send = len
-
-    def resumeProducing(self) -> None:
-        """Twisted: the transport has sent all that it had."""
-        if self._registering:
-            return
-        self.progress = self._clock()
-        if self._pieces:
-            self._write_piece()
-        else:
-            self._transport.unregisterProducer()
-            self._end_waiting()
-
-    def stopProducing(self) -> None:
-        """Twisted: the connection is gone."""
-        self._pieces.clear()
-
     def _write_piece(self) -> None:
         self._transport.write(_next_piece(self._pieces))
+
+
+def _forget(pieces: Sequence[memoryview]) -> int:
+    return sum(map(len, pieces))
 
 
 def _next_piece(pieces: deque[memoryview]) -> bytes:

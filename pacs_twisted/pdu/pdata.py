@@ -70,6 +70,17 @@ class PDataTF:
 
     pdvs: list[PDV]
 
+    def encode_parts(self) -> list[bytes | memoryview]:
+        """Return the whole PDU as `encode` does, in parts, of which the fragments are no copies."""
+        parts: list[bytes | memoryview] = [b""]
+        total = 0
+        for pdv in self.pdvs:
+            length = len(pdv.fragment) + MINIMUM_PDV_LENGTH
+            parts += PDV_HEADER.pack(length, pdv.context_id, pdv.control), pdv.fragment
+            total += length + PDV_LENGTH_SIZE
+        parts[0] = HEADER.pack(self.pdu_type, total)
+        return parts
+
     def encode(self) -> bytes:
         """Return the whole PDU, its six-byte header included."""
         if len(self.pdvs) == 1:
@@ -79,11 +90,4 @@ class PDataTF:
                 self.pdu_type, length + PDV_LENGTH_SIZE, length, pdv.context_id, pdv.control
             )
             return b"".join((head, pdv.fragment))
-        parts: list[bytes | memoryview] = [b""]
-        total = 0
-        for pdv in self.pdvs:
-            length = len(pdv.fragment) + MINIMUM_PDV_LENGTH
-            parts += PDV_HEADER.pack(length, pdv.context_id, pdv.control), pdv.fragment
-            total += length + PDV_LENGTH_SIZE
-        parts[0] = HEADER.pack(self.pdu_type, total)
-        return b"".join(parts)
+        return b"".join(self.encode_parts())

@@ -38,6 +38,10 @@ class RecordingTransport:
         """Keep the bytes."""
         self.writes.append(data)
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Keep the bytes."""
+        self.send(b"".join(parts))
+
     def close(self) -> None:
         """Note that the connection is to be closed."""
         self.closing = True

@@ -41,6 +41,9 @@ class _Wire:
     def send(self, data: bytes) -> None:
         self._protocol.pump.client_transport.write(data)
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        self.send(b"".join(parts))
+
     def close(self) -> None:
         self._protocol.pump.client_transport.loseConnection()
 

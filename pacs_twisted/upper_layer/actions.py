@@ -26,6 +26,8 @@ from pacs_twisted.pdu import (
 )
 from pacs_twisted.pdu.abort import SERVICE_PROVIDER, SERVICE_USER
 
+_LONG = 4096  # bytes of a fragment
+
 
 class State(Enum):
     """The states of PS3.8 Tables 9-1 to 9-5."""
@@ -119,6 +121,9 @@ class Transport(Protocol):
 
     def send(self, data: bytes) -> None:
         """Send a whole PDU."""
+
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Send a whole PDU that is long, in parts, which do not change until they are sent."""
 
     def close(self) -> None:
         """Close the connection once everything is sent."""
@@ -289,10 +294,17 @@ def send_associate_rj(events: Events, core: Core, rj: AAssociateRJ) -> None:
 # Table 9-7: data transfer
 
 
+def _send_p_data_tf(core: Core, pdata: PDataTF) -> None:
+    if len(pdata.pdvs[0].fragment) < _LONG:
+        core.transport.send(pdata.encode())
+    else:  # not worth a copy
+        core.transport.send_parts(pdata.encode_parts())
+
+
 @_action("DT-1", to=State.Sta6)
 def send_p_data(events: Events, core: Core, pdata: PDataTF) -> None:
     """Send P-DATA-TF PDU."""
-    core.transport.send(pdata.encode())
+    _send_p_data_tf(core, pdata)
 
 
 @_action("DT-2", to=State.Sta6)
@@ -345,7 +357,7 @@ def indicate_p_data_in_release(events: Events, core: Core, pdata: PDataTF) -> No
 @_action("AR-7", to=State.Sta8)
 def send_p_data_in_release(events: Events, core: Core, pdata: PDataTF) -> None:
     """Issue P-DATA-TF PDU."""
-    core.transport.send(pdata.encode())
+    _send_p_data_tf(core, pdata)
 
 
 @_action("AR-8", to=State.Sta9, acceptor_to=State.Sta10)

@@ -9,7 +9,7 @@ the peer sends and takes as much as the peer reads.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from struct import pack, unpack_from
 from typing import Any, Final
 
@@ -213,6 +213,11 @@ class MemorySocket:
         self.sent += data[:taken]
         self.room -= taken
         return taken
+
+    def sendmsg(self, parts: Sequence[bytes | memoryview]) -> int:
+        if len(parts) > 1024:
+            raise OSError(errno.EMSGSIZE, "too many parts")
+        return self.send(b"".join(parts))
 
 
 class MemoryReactor(Clock):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import given
@@ -236,6 +236,9 @@ class ImmediateTests(OutgoingCase, BothTests):
             def send(self, data: bytes) -> int:
                 raise self.error
 
+            def sendmsg(self, parts: Sequence[memoryview]) -> int:
+                raise self.error
+
         for error in (BlockingIOError(), ConnectionResetError(), BrokenPipeError(), OSError(9)):
             self.setUp()
             transport: Any = StringTransport()
@@ -270,6 +273,20 @@ class ImmediateTests(OutgoingCase, BothTests):
         self.read(70_000)
         self.assertEqual(self.outgoing.progress, 15)
 
+    def test_many_parts(self) -> None:
+        """More parts than the kernel takes by one call go by several, each as it is."""
+        parts: list[bytes | memoryview] = [bytes((number % 256,)) * 3 for number in range(2000)]
+        self.outgoing.write_parts(parts)
+        self.reactor.run()
+        self.assertEqual(self.socket.sent, b"".join(parts))
+        self.assertFalse(self.outgoing.waiting)
+
+    def test_parts_after_the_end(self) -> None:
+        """Parts written after the connection was lost go nowhere."""
+        self.outgoing.lost()
+        self.outgoing.write_parts([b"too", b"late"])
+        self.assertEqual((self.socket.sent, self.owner.told), (b"", []))
+
     def test_memory(self) -> None:
         """The transport's own buffer holds one piece, not all that waits."""
         self.socket.room = 0
@@ -291,7 +308,10 @@ class ImmediateTests(OutgoingCase, BothTests):
         for number, length in enumerate(writes):
             data = bytes((number,)) * length
             sent += data
-            self.outgoing.write(data)
+            if number % 2:
+                self.outgoing.write_parts([data[:7], memoryview(data)[7:100], data[100:]])
+            else:
+                self.outgoing.write(data)
             if reads:
                 self.read(reads.pop())
         self.read()
@@ -325,6 +345,20 @@ class BufferedTests(OutgoingCase, BothTests):
             self.assertEqual(self.outgoing.progress, moment)
         self.assertEqual(self.socket.sent, BURST)
 
+    def test_many_parts(self) -> None:
+        """More parts than the kernel takes by one call go by several, each as it is."""
+        parts: list[bytes | memoryview] = [bytes((number % 256,)) * 3 for number in range(2000)]
+        self.outgoing.write_parts(parts)
+        self.reactor.run()
+        self.assertEqual(self.socket.sent, b"".join(parts))
+        self.assertFalse(self.outgoing.waiting)
+
+    def test_parts_after_the_end(self) -> None:
+        """Parts written after the connection was lost go nowhere."""
+        self.outgoing.lost()
+        self.outgoing.write_parts([b"too", b"late"])
+        self.assertEqual((self.socket.sent, self.owner.told), (b"", []))
+
     def test_memory(self) -> None:
         """The transport's own buffer holds a piece or two, not all that waits."""
         self.socket.room = 0
@@ -356,7 +390,10 @@ class BufferedTests(OutgoingCase, BothTests):
         for number, length in enumerate(writes):
             data = bytes((number,)) * length
             sent += data
-            self.outgoing.write(data)
+            if number % 2:
+                self.outgoing.write_parts([data[:7], memoryview(data)[7:100], data[100:]])
+            else:
+                self.outgoing.write(data)
             if reads:
                 self.read(reads.pop())
         self.read()

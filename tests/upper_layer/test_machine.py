@@ -158,6 +158,9 @@ class Recorder:
     def connect(self) -> None:
         self.calls.append(("connect", None))
 
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        self.send(b"".join(parts))
+
     def send(self, data: bytes) -> None:
         assert self.transport_open, "sent without a connection"
         self.calls.append(("send", data))
