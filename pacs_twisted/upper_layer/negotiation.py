@@ -7,6 +7,7 @@ both to what holds.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
@@ -36,6 +37,8 @@ DEFAULT_PEER_MAXIMUM_LENGTH = 16384
 
 # A PDV with two bytes of fragment: fragments are even (PS3.8 annex E.1).
 _SMALLEST_MAXIMUM_LENGTH = 8
+
+_UID = re.compile("[0-9.]{1,64}")  # deployed ones break the finer rules
 
 _CONTEXT_IDS = range(1, 256, 2)
 _MOST_CONTEXTS = len(_CONTEXT_IDS)
@@ -245,8 +248,9 @@ def check_request(rq: AAssociateRQ) -> None:
 
     Raises:
         ValueError: it breaks a rule that is the requestor's duty: presentation contexts are 1 to
-            128, each with an odd ID of its own and at least one transfer syntax; titles, UIDs and
-            names fit into their fields.
+            128, each with an odd ID of its own and at least one transfer syntax; UIDs are 1 to 64
+            digits and dots; a SOP class has one role selection; titles and names fit into their
+            fields.
     """
     contexts = rq.presentation_contexts
     identifiers = [context.context_id for context in contexts]
@@ -259,6 +263,12 @@ def check_request(rq: AAssociateRQ) -> None:
             raise ValueError(f"presentation context ID {context.context_id} is not odd, 1 to 255")
         if not context.transfer_syntaxes:
             raise ValueError(f"presentation context {context.context_id} has no transfer syntax")
+        for uid in (context.abstract_syntax, *context.transfer_syntaxes):
+            if not _UID.fullmatch(uid):
+                raise ValueError(f"{uid!r} is no UID: 1 to 64 digits and dots")
+    roles = [role.sop_class_uid for role in rq.user_information.role_selections]
+    if len(set(roles)) != len(roles):
+        raise ValueError("a SOP class has more than one role selection")
     try:
         rq.encode()
     except UnicodeError as error:

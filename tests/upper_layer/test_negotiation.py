@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pacs_twisted import uids
+from pacs_twisted.errors import InvalidPDU
 from pacs_twisted.pdu import (
     AAssociateAC,
     AAssociateRJ,
@@ -31,7 +32,10 @@ from pacs_twisted.upper_layer.negotiation import (
     PresentationContext,
     accept,
     accepted_contexts,
+    accepted_window,
+    check_request,
     choose_transfer_syntax,
+    judge_answer,
     judge_maximum_length,
     judge_version,
     negotiate_context,
@@ -552,3 +556,174 @@ class AcceptedContextTests(SynchronousTestCase):
     def test_never_proposed(self) -> None:
         """A result for a context that was not proposed is left out."""
         self.assertEqual(self.agreed(ContextResult(5, 0, IMPLICIT)), {})
+
+    @requirement("E9", "E11")
+    def test_roles(self) -> None:
+        """Of the roles that are answered only those count that were proposed."""
+        for asked, answered, scu, scp in (
+            (None, None, True, False),
+            (None, (False, True), True, False),
+            (None, (False, False), True, False),
+            ((True, True), None, True, False),
+            ((True, True), (True, True), True, True),
+            ((True, True), (False, True), False, True),
+            ((True, False), (True, True), True, False),
+            ((False, True), (True, True), False, True),
+            ((False, True), (True, False), False, False),
+        ):
+            rq = request(
+                *self.rq.presentation_contexts,
+                role_selections=() if asked is None else (RoleSelection(MR, *asked),),
+            )
+            ac = AAssociateAC(
+                (ContextResult(1, 0, EXPLICIT), ContextResult(3, 0, IMPLICIT)),
+                UserInformation(
+                    role_selections=() if answered is None else (RoleSelection(MR, *answered),)
+                ),
+            )
+            contexts = accepted_contexts(rq, ac)
+            where = (asked, answered)
+            self.assertEqual(contexts[3], PresentationContext(3, MR, IMPLICIT, scu, scp), where)
+            self.assertEqual(contexts[1], PresentationContext(1, CT, EXPLICIT), where)
+
+
+class AcceptedWindowTests(SynchronousTestCase):
+    """How many requests of ours may be outstanding."""
+
+    @requirement("E6", "E8", "I7")
+    def test_both_decide(self) -> None:
+        """1 unless both sides have said something else; the smaller one, of which 0 is infinite."""
+        for asked, answered, window in (
+            (None, None, 1),
+            (None, 5, 1),
+            (5, None, 1),
+            (1, 1, 1),
+            (5, 3, 3),
+            (3, 5, 3),
+            (0, 4, 4),
+            (4, 0, 4),
+            (0, 0, 0),
+            (65535, 0, 65535),
+        ):
+            rq = request(asynchronous_operations_window=self.item(asked))
+            ac = AAssociateAC(
+                (), UserInformation(asynchronous_operations_window=self.item(answered))
+            )
+            self.assertEqual(accepted_window(rq, ac), window, (asked, answered))
+
+    def item(self, invoked: int | None) -> AsynchronousOperationsWindow | None:
+        """Return a window with another number in the place that is not ours."""
+        return None if invoked is None else AsynchronousOperationsWindow(invoked, 7)
+
+
+class JudgeAnswerTests(SynchronousTestCase):
+    """Whether an A-ASSOCIATE-AC answers what we have asked for."""
+
+    rq = request(ProposedContext(1, CT, (EXPLICIT, IMPLICIT)), ProposedContext(3, MR, (IMPLICIT,)))
+
+    def judge(self, *results: ContextResult, **fields: object) -> None:
+        """Judge an answer with these results, and what else it says."""
+        ac = AAssociateAC(results, UserInformation(16384))
+        judge_answer(self.rq, attrs.evolve(ac, **fields))  # type: ignore[arg-type]
+
+    @requirement("D11", "D3", "D4", "D5")
+    def test_answers(self) -> None:
+        """Any results for what was proposed, in any order, missing or refused for any reason."""
+        self.judge()
+        self.judge(ContextResult(3, 0, IMPLICIT))
+        self.judge(ContextResult(3, 0, IMPLICIT), ContextResult(1, 0, EXPLICIT))
+        for result in range(1, 256):
+            for content in ("", JPEG, "nonsense"):
+                self.judge(ContextResult(1, result, content), ContextResult(3, 0, IMPLICIT))
+
+    @requirement("D11")
+    def test_never_proposed(self) -> None:
+        """A result for a context that was not proposed, accepted or not."""
+        for result in (0, 1, 4):
+            for context_id in (0, 2, 5, 255):
+                with self.assertRaises(InvalidPDU) as caught:
+                    self.judge(
+                        ContextResult(1, 0, EXPLICIT), ContextResult(context_id, result, IMPLICIT)
+                    )
+                self.assertIn(f"context {context_id} ", str(caught.exception))
+
+    @requirement("D11", "D4")
+    def test_not_offered(self) -> None:
+        """An accepted transfer syntax that was offered for another context, or for none."""
+        for context_id, syntax in ((1, JPEG), (3, EXPLICIT), (3, ""), (1, EXPLICIT + " ")):
+            self.assertRaises(InvalidPDU, self.judge, ContextResult(context_id, 0, syntax))
+
+    @requirement("C7")
+    def test_application_context(self) -> None:
+        """Another application context cannot be used; one that is missing is not another one."""
+        self.judge(application_context=self.rq.application_context)
+        self.judge(application_context="")
+        self.assertRaises(InvalidPDU, self.judge, application_context="1.2.840.10008.3.1.1.2")
+
+    def test_maximum_length(self) -> None:
+        """A peer to which no fragment can be sent is of no use."""
+        for length in range(1, 8):
+            with self.assertRaises(InvalidPDU):
+                self.judge(user_information=UserInformation(length))
+        for allowed in (0, 8, 0xFFFFFFFF, None):
+            self.judge(user_information=UserInformation(allowed))
+
+    @given(st.data())
+    def test_our_own_answers(self, data: st.DataObject) -> None:
+        """Whatever we would accept ourselves is an answer."""
+        rq = data.draw(strategies.a_associate_rqs)
+        judge_answer(rq, accept(rq, OFFER))
+
+
+class CheckRequestTests(SynchronousTestCase):
+    """Whether a request of our own may be sent."""
+
+    @requirement("D1", "D2")
+    def test_contexts(self) -> None:
+        """1 to 128 contexts with odd IDs of their own, each with a transfer syntax."""
+
+        def check(*identifiers: int, syntaxes: tuple[str, ...] = (IMPLICIT,)) -> None:
+            contexts = tuple(ProposedContext(number, CT, syntaxes) for number in identifiers)
+            check_request(attrs.evolve(request(), presentation_contexts=contexts))
+
+        check(1)
+        check(255, 1, 77)
+        check(*range(1, 256, 2))
+        for identifiers in ((), (0,), (2,), (257,), (-1,), (1, 3, 1), (*range(1, 256, 2), 257)):
+            with self.assertRaises(ValueError, msg=str(identifiers)):
+                check(*identifiers)
+        with self.assertRaises(ValueError):
+            check(1, syntaxes=())
+
+    @requirement("E12")
+    def test_roles(self) -> None:
+        """A SOP class has one role selection at most."""
+        ct, mr = RoleSelection(CT, True, True), RoleSelection(MR, False, True)
+        check_request(request(role_selections=(ct, mr)))
+        for twice in (ct, RoleSelection(CT, False, True)):
+            with self.assertRaises(ValueError):
+                check_request(request(role_selections=(ct, mr, twice)))
+
+    @requirement("C9")
+    def test_fields(self) -> None:
+        """What does not fit into its field, or cannot be written, is no request."""
+        check_request(request())
+        for field, value in (
+            ("presentation_contexts", (ProposedContext(1, "", (IMPLICIT,)),)),
+            ("presentation_contexts", (ProposedContext(1, "1." * 33, (IMPLICIT,)),)),
+            ("presentation_contexts", (ProposedContext(1, CT, (IMPLICIT, "implicit")),)),
+            ("presentation_contexts", (ProposedContext(1, CT + "\0", (IMPLICIT,)),)),
+            ("presentation_contexts", (ProposedContext(1, "1.2.\u0663", (IMPLICIT,)),)),
+            ("user_information", UserInformation(1 << 32)),
+            ("user_information", UserInformation(-1)),
+            (
+                "user_information",
+                UserInformation(
+                    asynchronous_operations_window=AsynchronousOperationsWindow(65536, 1)
+                ),
+            ),
+            ("application_context", "1." * 40000),
+        ):
+            rq = attrs.evolve(request(), **{field: value})  # type: ignore[arg-type]
+            with self.assertRaises(ValueError, msg=field):
+                check_request(rq)
