@@ -79,9 +79,6 @@ class Peer(Protocol):
     def send(self, data: bytes) -> None:
         self.wire.write(data)
 
-    def send_parts(self, parts: Iterable[bytes | memoryview]) -> None:
-        self.send(b"".join(parts))
-
     def close(self) -> None:
         self.wire.loseConnection()
 
