@@ -33,9 +33,16 @@ myst_heading_anchors = 3
 default_role = "code"  # docstrings put names between single backticks
 autodoc_default_options = {"members": True}
 # Interfaces of zope would be spelt <InterfaceClass …>.
-autodoc_type_aliases = {
-    name: name for name in ("IAddress", "IProtocol", "IProtocolFactory", "IReactorTime")
-}
+_INTERFACES = (
+    "IAddress",
+    "IDelayedCall",
+    "IProtocol",
+    "IProtocolFactory",
+    "IReactorFromThreads",
+    "IReactorTime",
+    "IStreamClientEndpoint",
+)
+autodoc_type_aliases = {name: name for name in _INTERFACES}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

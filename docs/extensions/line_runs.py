@@ -214,7 +214,8 @@ class Recorder:
         self.run.steps.append(Phase(title))
 
     def start(self) -> None:
-        """Start the server."""
+        """Start the server, as twistd does: first what may need root's rights."""
+        self.service.privilegedStartService()
         self.service.startService()
         self.carry()
 

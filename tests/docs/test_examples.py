@@ -6,7 +6,7 @@ import contextlib
 import io
 import socket
 import unittest
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import twisted.internet
@@ -23,10 +23,9 @@ from pacs_twisted.net import AcceptorFactory, ApplicationEntity
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ
 from pacs_twisted.services import Verification
 from pacs_twisted.testing import ScriptedRequestor, associate_rq, connect
+from tests.docs import test_storage_examples
+from tests.docs.examples import EXAMPLES, OUTPUTS
 from tests.docs.pages import DOCS, Block, blocks
-
-EXAMPLES: Final = {block.name: block for block in blocks() if block.kind == "example"}
-OUTPUTS: Final = {block.name: block for block in blocks() if block.kind == "output"}
 
 
 class Reactor(MemoryReactorClock):
@@ -229,8 +228,13 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(unnamed, [])
         named = [block.name for block in blocks() if block.kind == "example"]
         self.assertEqual(sorted(named), sorted(EXAMPLES))
-        tests = [name.removeprefix("test_") for name in dir(ExampleTests) if name[:5] == "test_"]
-        self.assertEqual(sorted(tests), sorted(EXAMPLES))
+        tests = {
+            name.removeprefix("test_")
+            for case in (ExampleTests, test_storage_examples.StorageExampleTests)
+            for name in dir(case)
+            if name.startswith("test_")
+        }
+        self.assertEqual(set(EXAMPLES) - tests, set())
 
 
 class ConfigurationTests(SynchronousTestCase):

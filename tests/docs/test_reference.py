@@ -9,6 +9,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 import pacs_twisted
+import pacs_twisted.storage
 from tests.docs.pages import DOCS, pages
 
 NOT_LISTED = {"pacs_twisted.dimse.commands"}
@@ -19,11 +20,12 @@ class ReferenceTests(SynchronousTestCase):
     """What the pages must have."""
 
     def test_modules(self) -> None:
-        """Every module that declares public names has a page."""
+        """Every module that declares public names has a page; those of storage share one."""
         found = {
             module.name
             for module in pkgutil.walk_packages(pacs_twisted.__path__, "pacs_twisted.")
-            if hasattr(importlib.import_module(module.name), "__all__")
+            if not module.name.startswith("pacs_twisted.storage.")
+            and hasattr(importlib.import_module(module.name), "__all__")
         }
         listed = {
             match
@@ -31,6 +33,12 @@ class ReferenceTests(SynchronousTestCase):
             for match in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8"))
         }
         self.assertEqual(listed, found - NOT_LISTED)
+
+    def test_storage(self) -> None:
+        """The page that puts the names of storage under headings has all of them, each once."""
+        page = (DOCS / "reference" / "api" / "storage.md").read_text(encoding="utf-8")
+        listed = re.findall(r"^\.\. auto(?!module)\w+:: (?:\w+\.)*(\w+)$", page, re.MULTILINE)
+        self.assertEqual(sorted(listed), sorted(pacs_twisted.storage.__all__))
 
     def test_links(self) -> None:
         """Every link to a file leads to one."""
