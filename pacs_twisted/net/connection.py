@@ -33,7 +33,8 @@ _WAITING_FOR_ACSE = frozenset(
 )
 
 _FIRST_READ = 32768
-_LARGE_READ = 262144
+_LARGE_READ = 1 << 20
+_LARGEST_BLOCK = 8 << 20  # bytes: more than a read, or what storage gathers of an object
 _SMALL_MAXIMUM = 1024  # below that our answer to a request of a hundred bytes takes several PDUs
 
 LEAST_RATE = 1024
@@ -41,6 +42,17 @@ LEAST_RATE = 1024
 
 _GRACE = 5.0  # seconds that a transport has to close after it was asked to
 _MOST_DISCARDED = 16 << 20  # bytes read after the end, so that our last word is not lost by a reset
+
+
+def keep_large_blocks() -> None:
+    """
+    See that the memory of a large read is used again for the next, and not given back in between.
+
+    glibc asks the kernel for each block above a threshold, and gives it back when it is freed: at
+    every read all its pages would be new. The threshold rises to the size of the largest block
+    that was freed, so one is made and freed. Elsewhere this does nothing.
+    """
+    bytes(_LARGEST_BLOCK)
 
 
 class Connection(Protocol):

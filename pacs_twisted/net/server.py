@@ -21,6 +21,7 @@ from pacs_twisted.association import Bounds
 from pacs_twisted.dimse.messages import MAXIMUM_COMMAND_LENGTH
 from pacs_twisted.errors import PacsError
 from pacs_twisted.net.acceptor import AcceptorProtocol, LiveAssociation, peer_text
+from pacs_twisted.net.connection import keep_large_blocks
 from pacs_twisted.net.stopping import Stopping
 from pacs_twisted.net.timers import ArtimTimers, Timeouts
 from pacs_twisted.pdu import AAssociateRQ
@@ -150,6 +151,7 @@ class AcceptorFactory(ServerFactory):
         """Twisted: the first port opens. What takes long is done before anybody is served."""
         import pydicom.uid  # noqa: F401
 
+        keep_large_blocks()
         if self._stopping is not None:
             self._stopping.give_up()
             self._stopping = None
