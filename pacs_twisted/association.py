@@ -406,10 +406,10 @@ class Association:
         context = self._context(context_id)
         if command.has_data_set != bool(data_set):
             raise ValueError(f"{type(command).__name__} and its data set do not agree")
+        encoded = command.encode()  # also of what waits: its caller hears of a wrong field
         if self._data_left:
             self._postponed.append((context_id, command, data_set))
             return
-        encoded = command.encode()
         p_data_request = self._machine.p_data_request
         try:
             if data_set is None and len(encoded) <= self._longest_fragment:

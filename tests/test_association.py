@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise, product
 from typing import Any, Final
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -28,7 +29,7 @@ from pacs_twisted.errors import (
     UnexpectedPDU,
     UnrecognizedPDU,
 )
-from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
+from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ, ContextResult
 from pacs_twisted.testing import (
     AssociationEnd,
     AssociationPair,
@@ -40,6 +41,7 @@ from pacs_twisted.testing import (
     associate_rq,
     message_pdus,
 )
+from pacs_twisted.uids import IMPLICIT_VR_LITTLE_ENDIAN as IMPLICIT
 from pacs_twisted.uids import VERIFICATION
 from pacs_twisted.upper_layer.actions import State
 from pacs_twisted.upper_layer.negotiation import PresentationContext
@@ -886,6 +888,250 @@ class DataSetTests(Case):
                 end.association.send(1, command, data_set)
         self.assertEqual(end.transport.take(), b"")
         self.assertEqual(end.association.messages_sent, 0)
+
+
+class PieceTests(Case):
+    """Data sets that are sent piece by piece."""
+
+    def begin(self, length: int, maximum_length: int = 16384) -> AssociationEnd:
+        """Return a requestor that has begun to send a data set."""
+        end = AssociationEnd(requestor=True)
+        end.association.associate(STORE_RQ)
+        end.connect()
+        end.association.receive_bytes(
+            associate_ac(STORE_RQ, maximum_length=maximum_length).encode()
+        )
+        end.transport.take()
+        end.association.begin(3, STORE, length)
+        return end
+
+    @requirement("G1", "G5", "G8", "K1")
+    def test_pieces(self) -> None:
+        """First the command set, then the data set, whose last fragment is marked as such."""
+        end = self.begin(8)
+        association = end.association
+        self.assertEqual(end.transport.take(), STORE_COMMAND)
+        self.assertTrue(association.sending_data)
+        association.send_data(b"1234")
+        self.assertEqual(end.transport.take(), STORE_DATA)
+        association.send_data(memoryview(b"5678"))
+        self.assertEqual(end.transport.take(), STORE_END)
+        self.assertFalse(association.sending_data)
+        self.assertEqual((association.messages_sent, end.observer.sent), (1, [STORE]))
+
+    @requirement("E3", "G2")
+    @given(
+        st.lists(st.integers(1, 300).map(lambda half: 2 * half), min_size=1, max_size=10),
+        st.integers(8, 700),
+    )
+    def test_any_pieces(self, lengths: list[int], maximum_length: int) -> None:
+        """However it is cut, the other end gets the same, in PDUs that it can take."""
+        data = bytes(range(256)) * 24
+        end = self.begin(sum(lengths), maximum_length)
+        offset = 0
+        for length in lengths:
+            end.association.send_data(data[offset : offset + length])
+            offset += length
+        other = established()
+        sent = end.transport.take()
+        other.association.receive_bytes(sent)
+        self.assertEqual(other.user.commands, [STORE])
+        self.assertEqual(bytes(other.user.sinks[0].data), data[:offset])
+        while sent:
+            pdu_length = int.from_bytes(sent[2:6], "big")
+            self.assertLessEqual(pdu_length, maximum_length)
+            sent = sent[6 + pdu_length :]
+
+    @requirement("G4")
+    def test_others_wait(self) -> None:
+        """Messages that are sent meanwhile go out behind the last fragment, in order."""
+        end = self.begin(8)
+        end.transport.take()
+        end.association.send(1, CEchoRQ(1))
+        end.association.send_data(b"1234")
+        end.association.send(1, CEchoRQ(2))
+        self.assertEqual(end.transport.take(), STORE_DATA)
+        end.association.send_data(b"5678")
+        self.assertEqual(
+            end.transport.take(), STORE_END + message_pdus(CEchoRQ(1)) + message_pdus(CEchoRQ(2))
+        )
+        self.assertEqual(end.observer.sent, [STORE, CEchoRQ(1), CEchoRQ(2)])
+
+    def test_who_waits_is_judged_at_once(self) -> None:
+        """A message that cannot be sent is refused to who sends it, not to who ends the other."""
+        end = self.begin(8)
+        for context_id, command, error in (
+            (1, CEchoRQ(1, "\u00e9"), ValueError),
+            (1, STORE, ValueError),
+            (77, CEchoRQ(1), NoPresentationContext),
+        ):
+            with self.assertRaises(error):
+                end.association.send(context_id, command)
+        end.association.send_data(b"12345678")
+        self.assertEqual(end.observer.sent, [STORE])
+
+    def test_mistakes_in_the_beginning(self) -> None:
+        """What cannot begin does not: nothing is sent, and another message may be."""
+        end = self.begin(2)
+        end.association.send_data(b"12")
+        end.transport.take()
+        for context_id, command, length, error in (
+            (1, CEchoRQ(1), 8, ValueError),  # no data set follows it
+            (3, STORE, 0, ValueError),
+            (3, STORE, 7, ValueError),
+            (3, STORE, -2, ValueError),
+            (3, CStoreRQ(1, "\u00e9", "1.2"), 8, ValueError),
+            (5, STORE, 8, NoPresentationContext),
+        ):
+            with self.assertRaises(error):
+                end.association.begin(context_id, command, length)
+        self.assertEqual(end.transport.take(), b"")
+        self.assertFalse(end.association.sending_data)
+        end.association.begin(3, STORE, 8)
+        self.assertRaises(OutOfSequence, end.association.begin, 3, STORE, 8)
+        self.assertEqual(end.transport.take(), STORE_COMMAND)
+
+    def test_mistakes_in_the_middle(self) -> None:
+        """A piece that is none, or too much, is not sent; the right one may follow."""
+        end = self.begin(8)
+        end.transport.take()
+        for piece in (b"", b"123", b"1234567890"):
+            self.assertRaises(ValueError, end.association.send_data, piece)
+        self.assertEqual(end.transport.take(), b"")
+        end.association.send_data(b"1234")
+        self.assertRaises(ValueError, end.association.send_data, b"567890")
+        end.association.send_data(b"5678")
+        self.assertEqual(end.transport.take(), STORE_DATA + STORE_END)
+        self.assertRaises(OutOfSequence, end.association.send_data, b"90")
+
+    @requirement("K6")
+    def test_last(self) -> None:
+        """A data set that nobody wants any more ends with the piece that is marked so."""
+        end = self.begin(1000)
+        end.transport.take()
+        end.association.send(1, CEchoRQ(1))
+        end.association.send_data(b"5678", last=True)
+        self.assertEqual(end.transport.take(), STORE_END + message_pdus(CEchoRQ(1)))
+        self.assertRaises(OutOfSequence, end.association.send_data, b"90")
+        end.association.release()
+
+    def test_no_release_in_the_middle(self) -> None:
+        """We do not ask for release in the middle of a data set, but the peer may."""
+        end = self.begin(8)
+        end.transport.take()
+        self.assertRaises(OutOfSequence, end.association.release)
+        self.assertEqual(end.transport.take(), b"")
+        end.association.receive_bytes(RELEASE_RQ)
+        end.association.send_data(b"1234")  # AR-7
+        end.association.respond_release()
+        self.assertEqual(end.transport.take(), STORE_DATA + RELEASE_RP)
+        self.assert_ended(end, Outcome.RELEASED)
+        self.assertFalse(end.association.sending_data)
+        self.assertRaises(OutOfSequence, end.association.send_data, b"5678")
+
+    def test_the_end_in_the_middle(self) -> None:
+        """With the association the data set ends, and what waited for it."""
+        for act in (abort, AssociationEnd.disconnect, peer(ABORT), peer(b"GET"), peer(AC)):
+            end = self.begin(8)
+            end.association.send(1, CEchoRQ(1))
+            end.transport.take()
+            act(end)
+            self.assertFalse(end.association.sending_data)
+            self.assertNotIn(ECHO_RQ, end.transport.take())
+            self.assertRaises(OutOfSequence, end.association.send_data, b"1234")
+
+    def test_in_every_state(self) -> None:
+        """A message begins in Sta6 and Sta8 only, of either role."""
+        for role, state in ALL_STATES:
+            end = arrive(role, state)
+            error = NoPresentationContext if state in BEFORE else OutOfSequence
+            rq = CStoreRQ(1, VERIFICATION, "1.2")
+            if state in ("Sta6", "Sta8"):
+                end.association.begin(1, rq, 2)
+                end.association.send_data(b"12")
+            else:
+                with self.assertRaises(error, msg=(role, state)):
+                    end.association.begin(1, rq, 2)
+                self.assertEqual(end.transport.take(), b"")
+
+    def test_within_a_callback(self) -> None:
+        """Pieces that are sent while bytes are read go out at once: they may be many."""
+
+        class Sending(RecordingUser):
+            def message_received(self, message: Message) -> None:
+                assert self.association is not None
+                self.association.begin(1, CStoreRQ(1, VERIFICATION, "1.2"), 8)
+                for _ in range(4):
+                    self.association.send_data(b"12")
+                    writes.append(len(end.transport.take()))
+
+        writes: list[int] = []
+        end = arrive("requestor", "Sta6", Sending())
+        end.association.receive_bytes(ECHO_RSP)
+        self.assertEqual(writes[1:], [14, 14, 14])
+        self.assertGreater(writes[0], 100)
+
+    @requirement("C11")
+    def test_before_the_confirmation(self) -> None:
+        """Until the peer has answered, nothing but an abort is sent, whatever is asked for."""
+        for state in ("Sta4", "Sta5"):
+            end = arrive("requestor", state)
+            association = end.association
+            for call in (
+                lambda association=association: association.send(1, CEchoRQ(1)),
+                lambda association=association: association.begin(1, STORE, 2),
+                lambda association=association: association.send_data(b"12"),
+                association.release,
+                association.respond_release,
+                lambda association=association: association.associate(associate_rq()),
+                lambda association=association: association.accept(associate_ac()),
+            ):
+                self.assertRaises((OutOfSequence, NoPresentationContext), call)
+            self.assertEqual(end.transport.take(), b"")
+            self.assert_state(end, state)
+            association.abort()
+            self.assertEqual(end.transport.take(), ABORT if state == "Sta5" else b"")
+
+
+class AnswerTests(Case):
+    """A requestor judges what it is answered."""
+
+    @requirement("C7", "D11")
+    def test_wrong(self) -> None:
+        """An answer that is none ends in an A-ABORT of the provider, and no association."""
+        ac = associate_ac()
+        for wrong in (
+            attrs.evolve(ac, context_results=(ContextResult(3, 0, IMPLICIT),)),
+            attrs.evolve(ac, context_results=(ContextResult(1, 0, "1.2.3"),)),
+            attrs.evolve(ac, application_context="1.2.3"),
+            associate_ac(maximum_length=7),
+        ):
+            end = arrive("requestor", "Sta5")
+            end.association.receive_bytes(wrong.encode() + ECHO_RSP)
+            self.assertEqual(end.transport.take(), provider_abort(6))
+            self.assert_ended(end, Outcome.PROTOCOL_ERROR, InvalidPDU)
+            self.assertEqual((end.user.answers, end.user.messages), ([], []))
+            self.assertIsNone(end.association.accepted)
+            self.assert_state(end, "Sta13")
+
+    @requirement("D11")
+    def test_missing(self) -> None:
+        """A result that is missing is a refusal."""
+        end = arrive("requestor", "Sta5")
+        end.association.receive_bytes(attrs.evolve(associate_ac(), context_results=()).encode())
+        self.assert_state(end, "Sta6")
+        self.assertEqual(end.association.contexts, {})
+
+    def test_mistakes_of_our_own(self) -> None:
+        """What may not be asked for is refused to who asks, before anything happens."""
+        end = AssociationEnd(requestor=True)
+        rq = associate_rq()
+        with self.assertRaises(ValueError):
+            end.association.associate(attrs.evolve(rq, presentation_contexts=()))
+        self.assertFalse(end.transport.connecting)
+        self.assert_state(end, "Sta1")
+        end.association.associate(rq)
+        self.assert_state(end, "Sta4")
 
 
 class PauseTests(Case):
