@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -20,12 +20,13 @@ LOOPBACK: Final = "tcp:0:interface=127.0.0.1"
 LISTENING: Final = r"listening on \S*:(\d+) as "
 
 
-class EchoServer:
+class Server:
     """
-    A running `twistd pacs-echo`.
+    A running server of ours under twistd.
 
     Args:
-        options: those of pacs-echo.
+        plugin: its name.
+        options: those of the plugin.
         listen: the endpoint, one whose port the system chooses.
         twistd: the script to run; by default the one beside the present interpreter.
         directory: where it runs; the root of the checkout if not given.
@@ -33,13 +34,14 @@ class EchoServer:
 
     def __init__(
         self,
+        plugin: str,
         *options: str,
         listen: str = LOOPBACK,
         twistd: Path = TWISTD,
         directory: Path = ROOT,
     ) -> None:
         self.process = Process(
-            [twistd, "-n", "--pidfile=", "pacs-echo", "--listen", listen, *options],
+            [twistd, "-n", "--pidfile=", plugin, "--listen", listen, *options],
             directory=directory,
             # So that it is found where the package is not installed, too.
             environment={"PYTHONPATH": os.fspath(ROOT) if directory == ROOT else ""},
@@ -71,6 +73,13 @@ class EchoServer:
         return self.process.output
 
 
+class EchoServer(Server):
+    """A running `twistd pacs-echo`; its arguments are those of `Server` without the name."""
+
+    def __init__(self, *options: str, **others: Any) -> None:
+        super().__init__("pacs-echo", *options, **others)
+
+
 class InteropCase(SynchronousTestCase):
     """A test with a server that ends in order and without anything unexpected in its log."""
 
@@ -80,7 +89,7 @@ class InteropCase(SynchronousTestCase):
         self.addCleanup(self._stop, server)
         return server
 
-    def _stop(self, server: EchoServer) -> None:
+    def _stop(self, server: Server) -> None:
         log = server.stop()
         for word in ("Unhandled", "Traceback", "critical"):
             self.assertNotIn(word, log)
@@ -97,7 +106,12 @@ def program(name: str, package: str) -> str:
     Raises:
         SkipTest: it is not installed and need not be.
     """
-    path = shutil.which(name)
+    # pynetdicom puts programs of the same names into an environment; Debian has servers where
+    # only root looks.
+    ours = os.fspath(Path(sys.executable).parent)
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    folders = [folder for folder in folders if folder.rstrip("/") != ours] + ["/usr/sbin"]
+    path = shutil.which(name, path=os.pathsep.join(folders))
     if path is None:
         raise _not_installed(name, f"apt install {package}")
     return path
