@@ -145,7 +145,7 @@ class AssociationLog:
             "connection {association} from {peer}: TLS handshake failed: {reason}",
             association=self.number,
             peer=self.peer,
-            reason=_describe_tls_failure(error),
+            reason=describe_tls_failure(error),
             event="tls-failed",
         )
 
@@ -205,12 +205,14 @@ class AssociationLog:
 
 
 def is_tls_failure(error: BaseException) -> bool:
-    """Whether OpenSSL has ended a connection; told by the name, for TLS is an extra."""
-    return type(error).__module__.partition(".")[0] == "OpenSSL"
+    """Whether TLS has ended a connection; told by the name, for TLS is an extra."""
+    return type(error).__module__.partition(".")[0] in ("OpenSSL", "service_identity")
 
 
-def _describe_tls_failure(error: BaseException) -> str:
+def describe_tls_failure(error: BaseException) -> str:
     """Return the words of OpenSSL, such as "no shared cipher"."""
+    if type(error).__module__.startswith("service_identity"):
+        return "the certificate is for another name"
     [*entries] = error.args[0] if error.args and isinstance(error.args[0], list) else []
     words = [str(entry[-1]) for entry in entries if isinstance(entry, tuple) and entry]
     return printable("; ".join(words) or str(error) or type(error).__name__)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association, Bounds, Ending
 from pacs_twisted.dimse import Command
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
-from pacs_twisted.errors import AssociationLost, TimedOut
+from pacs_twisted.errors import AssociationLost, PacsError, TimedOut
 from pacs_twisted.net.outgoing import Outgoing, outgoing_for
 from pacs_twisted.net.timers import ArtimTimers, Timeouts, Watchdog
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -186,13 +186,17 @@ class Connection(Protocol):
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
         self.outgoing.lost()
-        self.guard(self.association.connection_lost, AssociationLost(_describe_loss(reason)))
+        self.guard(self.association.connection_lost, self.loss(reason))
         self.guard(self.give_back)
         self._artim.stop()
         self._watchdog.stop()
         if self._drop_call is not None:
             self._drop_call.cancel()
             self._drop_call = None
+
+    def loss(self, reason: Failure) -> PacsError:
+        """Return the error that says how the connection was lost."""
+        return AssociationLost(_describe_loss(reason))
 
     def give_back(self) -> None:
         """Give back what was taken, even if `association_ended` was never reached."""

@@ -23,12 +23,18 @@ from pacs_twisted.errors import (
     AssociationLost,
     AssociationRejected,
     AssociationReleased,
+    ConnectionFailed,
     PacsError,
     ProtocolError,
     UnexpectedPDU,
 )
 from pacs_twisted.net.acceptor import peer_text
-from pacs_twisted.net.association_log import AssociationLog, DebugLog
+from pacs_twisted.net.association_log import (
+    AssociationLog,
+    DebugLog,
+    describe_tls_failure,
+    is_tls_failure,
+)
 from pacs_twisted.net.connection import Connection
 from pacs_twisted.net.requests import Requests
 from pacs_twisted.net.timers import ArtimTimers, Timeouts
@@ -145,6 +151,13 @@ class RequestorProtocol(Connection):
         super().connection_lost(reason)
         self._connection_over()
 
+    def loss(self, reason: Failure) -> PacsError:
+        """A handshake of TLS that failed leaves no connection to lose."""
+        error = reason.value
+        if error is not None and not self.bytes_received and is_tls_failure(error):
+            return ConnectionFailed(f"TLS handshake failed: {describe_tls_failure(error)}")
+        return super().loss(reason)
+
     def _connection_over(self) -> None:
         self._artim_timers.close()
         waiting, self._waiting_for_close = self._waiting_for_close, []
@@ -218,7 +231,7 @@ class RequestorProtocol(Connection):
         if isinstance(error, AssociationEnded | ProtocolError):
             error.state = self.association.last_state.name
         self.error = error
-        if self.association.last_state is State.Sta4:
+        if self.association.last_state is State.Sta4 or isinstance(error, ConnectionFailed):
             self._log.no_connection(error)
         else:
             self._log.ended(ending, self.association, self.bytes_received, self.bytes_sent)
