@@ -97,3 +97,42 @@ STATUSES = (
     ),
 )
 """Every status that the acceptor and its Verification service send, and when."""
+
+STORE_STATUSES = (
+    (
+        Status.SUCCESS,
+        "the object is stored, and would survive a power cut unless `fsync` is off; or it was there"
+        " already, by the policy of `existing`",
+    ),
+    (
+        Status.DUPLICATE_SOP_INSTANCE,
+        "an object of this name is there already and `existing` is `refuse`",
+    ),
+    (
+        Status.INVALID_SOP_INSTANCE,
+        "the SOP instance UID of the request is none: empty, longer than 64 characters, or not of"
+        " digits and dots",
+    ),
+    (
+        Status.OUT_OF_RESOURCES,
+        "the disk is full, a quota is reached, or the device or file system failed; sent as soon as"
+        " that is known. Of the service for objects in memory: the data set is longer than allowed",
+    ),
+    (
+        Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        "the data set has another SOP class or instance UID than the request, and `mismatch` is"
+        " `refuse`",
+    ),
+    (Status.CANNOT_UNDERSTAND, "there is no data set, or an empty one"),
+)
+"""Every status that the Storage service sends beside those above, and when."""
+
+UNDERSTOOD = (
+    ("0000", 0x0000),
+    ("0001, 0107, 0116, Bxxx", 0xB000),
+    ("A7xx", 0xA7FF),
+    ("A9xx", 0xA9FF),
+    ("Cxxx", 0xCFFF),
+    ("any other", 0x0122),
+)
+"""What a Storage SCU makes of a status: numbers as people write them, and one for all of them."""

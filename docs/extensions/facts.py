@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from codes import ABORTS, REJECTS, STATUSES
+from codes import ABORTS, REJECTS, STATUSES, STORE_STATUSES, UNDERSTOOD
 from pydicom.uid import UID
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from pacs_twisted import __version__
 from pacs_twisted.config import EchoSettings, Option, StoreSettings, options, reference_table
+from pacs_twisted.dimse import Status, StatusCategory
+from pacs_twisted.net import Timeouts
 from pacs_twisted.services import Verification
+from pacs_twisted.storage import RETIRED, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, Retry
 from pacs_twisted.uids import (
     APPLICATION_CONTEXT,
     IMPLEMENTATION_CLASS_UID,
@@ -70,13 +73,66 @@ def _words(described: str) -> str:
 
 
 def statuses() -> str:
-    """Return the table of statuses."""
+    """Return the table of statuses that any service sends."""
+    return _statuses(STATUSES)
+
+
+def store_statuses() -> str:
+    """Return the table of statuses of C-STORE."""
+    return _statuses(STORE_STATUSES)
+
+
+def _statuses(rows: Iterable[tuple[Status, str]]) -> str:
     return markdown_table(
         ("Status", "Category", "In words", "When"),
         (
             (f"`{status.value:04X}H`", status.category.value, status.meaning, when)
-            for status, when in STATUSES
+            for status, when in rows
         ),
+    )
+
+
+def understood_statuses() -> str:
+    """Return the table of what a Storage SCU makes of the statuses that it gets."""
+    return markdown_table(
+        ("Status", "Category", "In words", "The object"),
+        (
+            (
+                f"`{numbers}`",
+                (category := Status(number).category).value,
+                _meaning(number),
+                _AFTER[category],
+            )
+            for numbers, number in UNDERSTOOD
+        ),
+    )
+
+
+_AFTER = {
+    StatusCategory.SUCCESS: "is stored",
+    StatusCategory.WARNING: "is stored; the status and its comment are reported",
+    StatusCategory.FAILURE: "has failed; it is not sent again by itself",
+}
+
+
+def _meaning(number: int) -> str:
+    words = Status(number).meaning
+    return words if number in (0x0000, 0xA7FF, 0xA9FF, 0xCFFF) else ""
+
+
+def sop_classes() -> str:
+    """Return the table of the storage SOP classes."""
+    return markdown_table(
+        ("SOP class", "UID", "SCU", "SCP"),
+        ((name, f"`{uid}`", "yes", "yes") for uid, name in STORAGE_SOP_CLASSES.items()),
+    )
+
+
+def transfer_syntaxes() -> str:
+    """Return the table of the transfer syntaxes that the storage server accepts."""
+    return markdown_table(
+        ("Transfer syntax", "UID"),
+        ((name, f"`{uid}`") for uid, name in TRANSFER_SYNTAXES.items()),
     )
 
 
@@ -99,11 +155,18 @@ def substitutions() -> Mapping[str, str]:
         "implementation_class_uid": f"`{IMPLEMENTATION_CLASS_UID}`",
         "implementation_version_name": f"`{implementation_version_name(__version__)}`",
         "application_context": f"`{APPLICATION_CONTEXT}`",
+        "number_of_storage_classes": f"{len(STORAGE_SOP_CLASSES)}",
+        "number_of_retired_classes": f"{len(RETIRED)}",
+        "requestor_connect_timeout": f"{Timeouts().connect:g} s",
+        "requestor_dimse_timeout": f"{Timeouts().dimse:g} s",
+        "requestor_retries": f"{Retry().retries}",
+        "requestor_retry_delay": f"{Retry().delay:g} s",
     }
     for option in options(EchoSettings):
         found[f"default_{option.attribute}"] = _default(option)
     for option in options(StoreSettings):
         found.setdefault(f"default_{option.attribute}", _default(option))
+        found[f"store_{option.attribute}"] = _default(option)
     return found
 
 
@@ -118,6 +181,10 @@ TABLES = {
     "rejects.md": rejects,
     "aborts.md": aborts,
     "statuses.md": statuses,
+    "store-statuses.md": store_statuses,
+    "understood-statuses.md": understood_statuses,
+    "storage-sop-classes.md": sop_classes,
+    "transfer-syntaxes.md": transfer_syntaxes,
     "presentation-contexts.md": presentation_contexts,
 }
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from twisted.trial.unittest import SynchronousTestCase
 
 import pacs_twisted
-from pacs_twisted.dimse import Status
+from pacs_twisted.dimse import Status, StatusCategory
 from pacs_twisted.errors import ProtocolError
 from pacs_twisted.pdu import AAssociateRJ
 from pacs_twisted.pdu.abort import SERVICE_PROVIDER
@@ -34,6 +34,14 @@ STATED = (
     "rejects.md",
     "aborts.md",
     "statuses.md",
+    "store-statuses.md",
+    "understood-statuses.md",
+    "storage-sop-classes.md",
+    "transfer-syntaxes.md",
+    "{{ requestor_connect_timeout }}",
+    "{{ requestor_dimse_timeout }}",
+    "Level 2",
+    "removed",
     "profile",
 )
 """What PS3.2 wants of a conformance statement, as it stands in the page's source."""
@@ -68,18 +76,38 @@ class CodesTests(SynchronousTestCase):
 
     def test_statuses(self) -> None:
         """Every status that services and the server name is listed, and no other."""
-        named = set()
-        for path in [*PACKAGE.glob("services/*.py"), *PACKAGE.glob("net/*.py")]:
-            named.update(re.findall(r"\bStatus\.([A-Z_]+)\b", path.read_text(encoding="utf-8")))
-        self.assertEqual(
-            {status for status, when in self.codes.STATUSES}, {Status[n] for n in named}
-        )
+        for table, folders in (
+            (self.codes.STATUSES, ("services", "net")),
+            (self.codes.STORE_STATUSES, ("storage",)),
+        ):
+            named = set()
+            for path in (path for folder in folders for path in PACKAGE.glob(f"{folder}/*.py")):
+                text = path.read_text(encoding="utf-8")
+                named.update(re.findall(r"\bStatus\.([A-Z_]+)\b", text))
+            self.assertEqual({status for status, when in table}, {Status[n] for n in named})
+
+    def test_understood(self) -> None:
+        """What is said of statuses that come holds for every number of them."""
+        listed = dict(self.codes.UNDERSTOOD)
+        for numbers, example in listed.items():
+            for number in numbers.split(", "):
+                if number == "any other":
+                    continue
+                for digit in "0123456789ABCDEF":
+                    status = Status(int(number.replace("x", digit), 16))
+                    self.assertEqual(status.category, Status(example).category, numbers)
+        kept = {
+            status
+            for status in map(Status, range(0x10000))
+            if status.category in (StatusCategory.SUCCESS, StatusCategory.WARNING)
+        }
+        self.assertEqual(kept, {0, 1, 0x107, 0x116, *range(0xB000, 0xC000)})
 
 
 class ConformanceTests(SynchronousTestCase):
     """The conformance statement."""
 
-    @requirement("L8")
+    @requirement("L8", "L9")
     def test_contents(self) -> None:
         """It has the parts of PS3.2 annex N, and states what that asks for."""
         page = (DOCS / "conformance.md").read_text(encoding="utf-8")
