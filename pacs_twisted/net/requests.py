@@ -25,6 +25,7 @@ from pacs_twisted.dimse.messages import Message
 from pacs_twisted.errors import AssociationEnded
 
 _MOST_AT_A_TIME = 4 << 20  # bytes sent before others have their turn
+_COST = 4096  # bytes of data that could be sent in the time of a request without any
 _MESSAGE_IDS = 65535
 
 log = Logger(namespace="pacs_twisted.net")
@@ -239,16 +240,17 @@ class Requests:
                 and connection.association.is_established
                 and not connection.is_congested
             ):
+                if budget <= 0:
+                    self._yield()
+                    break
                 if self._sending is not None:
-                    if budget <= 0:
-                        self._yield()
-                        break
                     sent = self._send_piece(self._sending)
                     if not sent:
                         break
                     budget -= sent
                 elif self._waiting and len(self._in_flight) < (self.window or _MESSAGE_IDS):
                     self._send(self._waiting.popleft())
+                    budget -= _COST
                 else:
                     break
         finally:
