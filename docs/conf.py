@@ -24,6 +24,7 @@ extensions = [
     "facts",
     "command_line",
     "machine_drawing",
+    "performance",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_generated"]
