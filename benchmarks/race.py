@@ -58,10 +58,14 @@ class Race:
 
     Args:
         defaults: what it does unless told otherwise.
+        variant: what the name of the results ends with, by the arguments.
     """
 
-    def __init__(self, defaults: Defaults) -> None:
+    def __init__(
+        self, defaults: Defaults, variant: Callable[[argparse.Namespace], str] = lambda _: ""
+    ) -> None:
         self.defaults = defaults
+        self._variant = variant
         self.rows: list[Row] = []
         self.parser = argparse.ArgumentParser(
             prog=f"python -m benchmarks.{defaults.name}", description=defaults.what
@@ -72,7 +76,7 @@ class Race:
         option("--peers", default=",".join(defaults.contenders), help=f"who takes part; {_DEFAULT}")
         option("--json", action="store_true", help="print a JSON object")
         option("--output", type=Path, metavar="FILE", help="write the JSON object there too")
-        option("--save", action="store_true", help=f"the same as --output {self.results_file}")
+        option("--save", action="store_true", help="write it to benchmarks/results")
         option(
             "--limit",
             default=os.environ.get("PACS_BENCHMARK_LIMIT"),
@@ -92,7 +96,7 @@ class Race:
     @property
     def results_file(self) -> Path:
         """Where results are kept."""
-        return Path(os.path.relpath(_RESULTS / f"{self.defaults.name}.json"))
+        return _RESULTS / f"{self.defaults.name}{self._variant(self.arguments)}.json"
 
     @property
     def contenders(self) -> list[str]:

@@ -104,7 +104,10 @@ def _race(race: Race) -> None:
 def main() -> None:
     """Run from the command line."""
     what = str(__doc__).strip().partition("\n")[0]
-    race = Race(Defaults("store_memory", what, 1, 1, _CONTENDERS))
+    race = Race(
+        Defaults("store_memory", what, 1, 1, _CONTENDERS),
+        lambda arguments: "" if arguments.gib == 1 else f"_{arguments.gib:g}",
+    )
     race.parser.add_argument(
         "--gib",
         type=float,

@@ -84,7 +84,10 @@ def _measure(race: Race, running: scps.Running, count: int, associations: int) -
 
 def main(name: str, what: str, associations: int) -> None:
     """Run the race from the command line."""
-    race = Race(Defaults(name, what, 1000, 5, _CONTENDERS))
+    race = Race(
+        Defaults(name, what, 1000, 5, _CONTENDERS),
+        lambda arguments: "_write" if arguments.mode == "write" else "",
+    )
     option = race.parser.add_argument
     option("--size", type=int, default=512, help="KiB of pixels; default: %(default)s")
     option("--pdu", type=int, action="append", help="KiB; may be repeated; default: 16 and 128")
