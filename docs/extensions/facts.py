@@ -20,6 +20,7 @@ from pacs_twisted.dimse import Status, StatusCategory
 from pacs_twisted.net import Timeouts
 from pacs_twisted.services import Verification
 from pacs_twisted.storage import RETIRED, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES, Retry
+from pacs_twisted.storage.outstanding import MOST_OUTSTANDING
 from pacs_twisted.uids import (
     APPLICATION_CONTEXT,
     IMPLEMENTATION_CLASS_UID,
@@ -157,6 +158,7 @@ def substitutions() -> Mapping[str, str]:
         "application_context": f"`{APPLICATION_CONTEXT}`",
         "number_of_storage_classes": f"{len(STORAGE_SOP_CLASSES)}",
         "number_of_retired_classes": f"{len(RETIRED)}",
+        "most_outstanding": f"{MOST_OUTSTANDING >> 20} MiB",
         "requestor_connect_timeout": f"{Timeouts().connect:g} s",
         "requestor_dimse_timeout": f"{Timeouts().dimse:g} s",
         "requestor_retries": f"{Retry().retries}",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import unittest
 from typing import Any
 from unittest import mock
 
 import twisted.internet
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +20,7 @@ from pacs_twisted.dimse import Status
 from pacs_twisted.net import AcceptorFactory, ApplicationEntity
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ
 from pacs_twisted.services import Verification
-from pacs_twisted.testing import ScriptedRequestor, associate_rq, connect
+from pacs_twisted.testing import ScriptedRequestor, associate_rq
 from tests.docs import test_storage_examples
 from tests.docs.examples import EXAMPLES, OUTPUTS
 from tests.docs.pages import DOCS, Block, blocks
@@ -80,49 +78,9 @@ class ExampleTests(SynchronousTestCase):
         requestor.release()
         return status
 
-    def test_plain_socket(self) -> None:
-        """The README's few lines over a socket get the answers that it shows."""
-        test = self
-
-        class Socket:
-            """A socket to a server in memory."""
-
-            def __init__(self) -> None:
-                self.received = b""
-                mine = self
-
-                class Client(Protocol):
-                    def dataReceived(self, data: bytes) -> None:
-                        mine.received += data
-
-                clock = Clock()
-                entity = ApplicationEntity("PACS_ECHO", [Verification()])
-                self.pump = connect(AcceptorFactory(entity, reactor=clock), Client(), clock)
-
-            def sendall(self, data: bytes) -> None:
-                self.pump.client_transport.write(data)
-                self.pump.flush()
-
-            def recv(self, size: int) -> bytes:
-                data, self.received = self.received[:size], self.received[size:]
-                return data
-
-        def create_connection(address: tuple[str, int]) -> Socket:
-            test.assertEqual(address, ("localhost", 11112))
-            return Socket()
-
-        self.patch(socket, "create_connection", create_connection)
-        self.execute("plain_socket")
-        self.assert_prints("plain_socket")
-
     def test_echo_server(self) -> None:
-        """The README's server answers C-ECHO."""
+        """The least server answers C-ECHO."""
         self.execute("echo_server")
-        self.assertEqual(self.echo_of_listener(), Status.SUCCESS)
-
-    def test_echo_server_again(self) -> None:
-        """The same on the page about embedding."""
-        self.execute("echo_server_again")
         self.assertEqual(self.echo_of_listener(), Status.SUCCESS)
 
     def test_limits(self) -> None:
@@ -202,6 +160,10 @@ class ExampleTests(SynchronousTestCase):
     def test_test_case(self) -> None:
         """The test of a service passes."""
         self.run_case("test_case")
+
+    def test_test_requestor(self) -> None:
+        """The test of a requestor passes."""
+        self.run_case("test_requestor")
 
     def test_test_time(self) -> None:
         """The test of a timer passes."""

@@ -110,6 +110,29 @@ class StorageExampleTests(SynchronousTestCase):
         self.assertEqual(port, 11112)
         return factory
 
+    def test_readme_echo(self) -> None:
+        """The README's echo prints the status."""
+        example = Example("readme_echo")
+        example.run()
+        self.assertEqual(example.output, example.expected)
+
+    def test_echo_client(self) -> None:
+        """So does that of the page about embedding."""
+        is_there = Example("echo_client").run()["is_there"]
+        asking = Deferred.fromCoroutine(is_there(self.reactor))
+        self.endpoint.flush()
+        self.assertTrue(self.successResultOf(asking))
+
+    def test_readme_server(self) -> None:
+        """The README's server takes an image and answers C-ECHO."""
+        example = Example("readme_server")
+        example.run()
+        self.assertEqual(self.store(self.listening()), Status.SUCCESS)
+        self.assertEqual(example.output, "CT from CT1\n")
+        requestor = ScriptedRequestor(self.listening(), self.reactor)
+        requestor.associate()
+        self.assertEqual(requestor.echo().status, Status.SUCCESS)
+
     # Send
 
     def test_send_folder(self) -> None:
