@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -202,6 +203,7 @@ class Race:
         """Run from the command line: measure, report, and end with 1 if somebody has failed."""
         self.arguments = self.parser.parse_args()
         self.check_arguments()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # end servers too
         try:
             pin(self.arguments.client_core)
             versions = versions_of(self.contenders)
