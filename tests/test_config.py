@@ -22,6 +22,7 @@ from pacs_twisted.config import (
     parse,
     reference_table,
 )
+from pacs_twisted.storage.paths import DEFAULT_TEMPLATE
 
 
 class ConfigurationCase(SynchronousTestCase):
@@ -277,9 +278,7 @@ class StoreTests(SynchronousTestCase):
         """What is stored is safe, complete, and found by study, series and instance."""
         settings = self.build()
         self.assertEqual(settings.ae_title, "PACS_STORE")
-        self.assertEqual(
-            settings.template, "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
-        )
+        self.assertEqual(settings.template, DEFAULT_TEMPLATE)  # config knows no storage
         self.assertEqual((settings.existing, settings.mismatch), ("compare", "log"))
         self.assertTrue(settings.fsync)
         self.assertFalse(settings.discard)
