@@ -334,7 +334,6 @@ class Delivery:
         if item.corrected:
             log.debug(
                 "an object's meta information and its data set differ: the data set counts",
-                sop_instance=item.sop_instance_uid,
                 event="meta-mismatch",
             )
         source = source_of(loaded.content, self._queue, self._report.sent)
