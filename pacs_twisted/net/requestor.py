@@ -36,7 +36,7 @@ from pacs_twisted.net.association_log import (
     is_tls_failure,
 )
 from pacs_twisted.net.connection import Connection
-from pacs_twisted.net.requests import Requests
+from pacs_twisted.net.requests import Requests, SourceFailed
 from pacs_twisted.net.timers import ArtimTimers, Timeouts
 from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.upper_layer.actions import State
@@ -228,7 +228,7 @@ class RequestorProtocol(Connection):
         """Whoever waits for something is told why it will not come."""
         self.ending = ending
         error = _error_of(ending)
-        if isinstance(error, AssociationEnded | ProtocolError):
+        if isinstance(error, AssociationEnded | ProtocolError | SourceFailed):
             error.state = self.association.last_state.name
         self.error = error
         if self.association.last_state is State.Sta4 or isinstance(error, ConnectionFailed):

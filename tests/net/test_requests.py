@@ -204,6 +204,7 @@ class StoreTests(RequestorCase):
             self.endpoint.advance(1)
             for waiter in waiters:
                 self.assertIsInstance(waiter.error, SourceFailed, last)
+                self.assertEqual(waiter.error.state, "Sta6")
             self.assertEqual(source.closed, 1, last)
             self.assertEqual(self.server.pdu_types[-1], 7)
             self.endpoint.advance(100)
