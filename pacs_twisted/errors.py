@@ -24,6 +24,7 @@ __all__ = [
     "OutOfSequence",
     "PacsError",
     "ProtocolError",
+    "SourceFailed",
     "StatusFailure",
     "TimedOut",
     "UnexpectedPDU",
@@ -166,6 +167,17 @@ class TimedOut(AssociationEnded):
         super().__init__(f"{timer} timer expired after {seconds:g} s")
         self.timer = timer
         self.seconds = seconds
+
+
+class SourceFailed(PacsError):
+    """
+    A data set could not be read to its end.
+
+    What has begun to be sent cannot be taken back, so the association is aborted.
+    """
+
+    state: str = ""
+    """The state in which that was, as in `AssociationEnded`."""
 
 
 class StatusFailure(PacsError):

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from pacs_twisted.admission import parse_address
 from pacs_twisted.association import Ending
-from pacs_twisted.dimse import CEchoRQ, Command
+from pacs_twisted.dimse import CEchoRQ, Command, CStoreRQ, Response, Status, StatusCategory
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
 from pacs_twisted.net.association_log import AssociationLog, DebugLog, is_tls_failure
 from pacs_twisted.net.connection import Connection
@@ -76,11 +76,13 @@ class AcceptorProtocol(Connection):
 
     __slots__ = (
         "_echoed",
+        "_failed",
         "_idle_action",
         "_judgement",
         "_log",
         "_number",
         "_release_wanted",
+        "_stored",
         "acceptor",
         "address",
         "operations",
@@ -94,7 +96,7 @@ class AcceptorProtocol(Connection):
         self._number = number
         self._log = AssociationLog(number, peer_text(address))
         self._idle_action = factory.idle_action
-        self._echoed = False
+        self._echoed = self._stored = self._failed = False  # what the log says once
         self._release_wanted = False
         self._judgement: Deferred[Any] | None = None  # while the admission makes up its mind
         if factory.debug:
@@ -254,7 +256,12 @@ class AcceptorProtocol(Connection):
         """The data set of a request flows to the service."""
         if self.operations is None:
             return Discard()
-        return self.operations.open_sink(context, command)
+        if not self._stored and isinstance(command, CStoreRQ):
+            self._stored = True
+            self._log.first_store(command.message_id)
+        sink = self.operations.open_sink(context, command)
+        self._watch_service(self.operations)
+        return sink
 
     def message_received(self, message: Message) -> None:
         """Serve a request; a response answers nothing, because an acceptor asks nothing."""
@@ -266,13 +273,26 @@ class AcceptorProtocol(Connection):
             self._echoed = True
             self._log.first_echo(command.message_id)
         self.operations.receive(message)
-        if self.timeouts.handler and self.operations.outstanding:
+        self._watch_service(self.operations)
+
+    def _watch_service(self, operations: Operations) -> None:
+        """Let the handler timer run if a service has to do something."""
+        if self.timeouts.handler and operations.outstanding:
             self._watch(self.timeouts.handler)
 
     def respond(self, context_id: int, response: Command) -> None:
         """Send a response, if there is still somebody to send it to."""
-        if self.association.state in _SENDING:
-            self.association.send(context_id, response)
+        if self.association.state not in _SENDING:
+            return
+        self.association.send(context_id, response)
+        if (
+            not self._failed
+            and isinstance(response, Response)
+            and response.status is not Status.SUCCESS  # what mostly goes out
+            and response.status.category is StatusCategory.FAILURE
+        ):
+            self._failed = True
+            self._log.first_failure(response)
 
     def owes_answer(self) -> bool:
         """Whether a request has no answer yet."""

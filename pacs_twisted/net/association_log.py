@@ -14,6 +14,7 @@ from typing import Any
 from twisted.logger import Logger, LogLevel
 
 from pacs_twisted.association import Association, Ending, Outcome
+from pacs_twisted.dimse import Response
 from pacs_twisted.dimse.messages import Message
 from pacs_twisted.errors import TimedOut, UnrecognizedPDU
 from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -104,6 +105,30 @@ class AssociationLog:
             calling=self.calling,
             message_id=message_id,
             event="c-echo",
+        )
+
+    def first_store(self, message_id: int) -> None:
+        """The first C-STORE-RQ has come."""
+        log.info(
+            "association {association}: C-STORE from {calling}",
+            association=self.number,
+            peer=self.peer,
+            calling=self.calling,
+            message_id=message_id,
+            event="c-store",
+        )
+
+    def first_failure(self, response: Response) -> None:
+        """A request is answered with a failure: said once, since a peer can have many."""
+        log.warn(
+            "association {association}: {command} with status {status};"
+            " further failures are not logged",
+            association=self.number,
+            peer=self.peer,
+            calling=self.calling,
+            command=type(response).__name__,
+            status=str(response.status),
+            event="request-failed",
         )
 
     def unwanted_response(self, message: Message) -> None:

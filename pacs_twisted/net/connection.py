@@ -34,7 +34,7 @@ _WAITING_FOR_ACSE = frozenset(
 
 _FIRST_READ = 32768
 _LARGE_READ = 1 << 20
-_LARGEST_BLOCK = 8 << 20  # bytes: more than a read, or what storage gathers of an object
+_LARGEST_BLOCK = 4 << 20  # bytes: more than a read, or what storage gathers of an object
 _SMALL_MAXIMUM = 1024  # below that our answer to a request of a hundred bytes takes several PDUs
 
 LEAST_RATE = 1024
@@ -177,7 +177,10 @@ class Connection(Protocol):
 
     def _read_more(self) -> None:
         """A transport whose reads come back full has much to give: let it read more at a time."""
-        if 0 < self.association.peer_maximum_length < _SMALL_MAXIMUM:
+        association = self.association
+        if not association.is_established:
+            return  # who has shown nothing yet gets no more of our memory
+        if 0 < association.peer_maximum_length < _SMALL_MAXIMUM:
             return  # answers in many small PDUs: more at a time would let others wait
         self._large_reads = True
         transport: Any = self.transport

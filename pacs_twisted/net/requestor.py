@@ -26,6 +26,7 @@ from pacs_twisted.errors import (
     ConnectionFailed,
     PacsError,
     ProtocolError,
+    SourceFailed,
     UnexpectedPDU,
 )
 from pacs_twisted.net.acceptor import peer_text
@@ -36,7 +37,7 @@ from pacs_twisted.net.association_log import (
     is_tls_failure,
 )
 from pacs_twisted.net.connection import Connection
-from pacs_twisted.net.requests import Requests, SourceFailed
+from pacs_twisted.net.requests import Requests
 from pacs_twisted.net.timers import ArtimTimers, Timeouts
 from pacs_twisted.pdu import AAbort, AAssociateAC, AAssociateRJ, AAssociateRQ
 from pacs_twisted.upper_layer.actions import State

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association
 from pacs_twisted.dimse import DataSetSource, Request, Response, Status, StatusCategory
 from pacs_twisted.dimse.messages import Message
-from pacs_twisted.errors import PacsError
+from pacs_twisted.errors import SourceFailed
 
 _MOST_AT_A_TIME = 4 << 20  # bytes sent before others have their turn
 _COST = 4096  # bytes of data that could be sent in the time of a request without any
@@ -34,17 +34,6 @@ Make = Callable[[int], Request[Any]]
 """Makes a request with a message ID."""
 
 R = TypeVar("R", bound=Response)
-
-
-class SourceFailed(PacsError):
-    """
-    A data set could not be read to its end.
-
-    What has begun to be sent cannot be taken back, so the association is aborted.
-    """
-
-    state: str = ""
-    """The state in which that was, as in `AssociationEnded`."""
 
 
 class Asking(Protocol):

@@ -25,10 +25,11 @@ from pacs_twisted.errors import (
     AssociationAborted,
     AssociationReleased,
     NoPresentationContext,
+    SourceFailed,
     TimedOut,
 )
 from pacs_twisted.net import BytesSource, Timeouts
-from pacs_twisted.net.requests import Requests, SourceFailed
+from pacs_twisted.net.requests import Requests
 from pacs_twisted.uids import VERIFICATION
 from tests.net.memory import P_DATA, split_pdus
 from tests.net.requesting import (
