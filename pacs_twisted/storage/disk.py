@@ -210,10 +210,12 @@ class _PoolQueue:
         return deferred
 
     def cancel(self) -> None:
-        with self._lock:
+        with self._lock:  # all at once: else a thread may begin one while others are told
             jobs = list(self._waiting)
+            self._waiting.clear()
         for job in jobs:
             job.deferred.cancel()
+            self._pool.dismiss()  # only now: what its cancellation led to is counted
 
     def run_next(self) -> None:
         """Do the first job, in a thread of the pool; be scheduled again if there are others."""

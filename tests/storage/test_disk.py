@@ -187,6 +187,27 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(last), "DISCARD")
         self.assertEqual(self.done, ["discard"])
 
+    def test_cancel_queue_meanwhile(self) -> None:
+        """All is cancelled before anybody is told: no thread begins the next in between."""
+        self.pool.start()
+        queue = self.pool.queue()
+        first, second = (queue.submit(self.do, name) for name in ("a", "b"))
+        first.addErrback(lambda _: self.work(1))
+        queue.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.done, [])
+
+    def test_cancel_queue_and_each(self) -> None:
+        """Who cancels the rest when the first is cancelled does no harm."""
+        self.pool.start()
+        queue = self.pool.queue()
+        first, second = (queue.submit(self.do, name) for name in ("a", "b"))
+        first.addErrback(lambda _: second.cancel())
+        queue.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.work(1)
+        self.successResultOf(self.pool.stop())
+
     def test_not_started(self) -> None:
         """Before the start and after the end there is a failure, and no waiting for ever."""
         queue = self.pool.queue()
