@@ -10,6 +10,7 @@ be opened yet, nothing more is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol
 
@@ -56,8 +57,17 @@ class _Operation:
     request: Request[Any]
     context: RequestContext
     since: float | None
-    """Since when it is whole, and we owe an answer; None while its data set arrives."""
+    """Since when its service is what is waited for; None while its data set arrives."""
     deferred: Deferred[Any] | None = None
+    opening: _Receiving | None = None
+    """Its data set, while there is no sink yet."""
+
+    def stop_opening(self) -> None:
+        """Nobody waits for a sink any more: what comes of the data set is thrown away."""
+        opening, self.opening = self.opening, None
+        if opening is not None:
+            opening.discard()
+            opening.go_on()
 
 
 class _Receiving:
@@ -175,7 +185,7 @@ class Operations:
 
     @property
     def outstanding(self) -> int:
-        """How many requests have come whole and have no answer yet."""
+        """How many requests wait for us, and not for the rest of their data set."""
         waiting = sum(isinstance(item, Message) or item.complete for item in self._waiting)
         return waiting + sum(operation.since is not None for operation in self._running.values())
 
@@ -237,6 +247,7 @@ class Operations:
                 self._answer(operation, Status.PROCESSING_FAILURE)
                 self._tell_cancelled(operation)
                 self._cancel_deferred(operation)
+                operation.stop_opening()
         self._go_on()
 
     def abandon(self) -> None:
@@ -246,7 +257,8 @@ class Operations:
         for operation in running.values():
             self._tell_cancelled(operation)
             self._cancel_deferred(operation)
-            operation.context.resume()  # else the peer's close would not be seen
+            operation.stop_opening()  # else the peer's close would not be seen
+            operation.context.resume()
         for item in waiting:
             if isinstance(item, _Receiving):
                 item.go_on()
@@ -318,15 +330,15 @@ class Operations:
             self._opened(result, receiving)
             return
         receiving.wait()
-        operation.deferred = result
+        operation.deferred, operation.opening = result, receiving
+        operation.since = self._clock()
 
         def opened(result: Any) -> None:
             operation.deferred = None
             if self._running.get(request.message_id) is operation:
+                operation.opening = operation.since = None
                 self._connection.guard(self._opened, result, receiving)
-                return
-            receiving.go_on()
-            if hasattr(result, "abandon"):
+            elif hasattr(result, "abandon"):
                 result.abandon()  # nobody waits for it any more
 
         result.addBoth(opened)
@@ -436,7 +448,8 @@ class Operations:
             wrong = f"a service must answer with {expected}, not {type(result).__name__}"
             result = Failure(TypeError(wrong))
         if result.check(StatusFailure):
-            return Status(result.value.status), result.value.comment
+            with suppress(ValueError):  # a number that no status has
+                return Status(result.value.status), result.value.comment
         return self._note_failure(result), ""
 
     def _note_failure(self, failure: Failure) -> Status:

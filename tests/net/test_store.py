@@ -207,6 +207,13 @@ class SinkTests(StoreCase):
         self.assertEqual([sink.abandoned for sink in self.service.sinks], [0, 0])
         self.assert_lives()
 
+    def test_no_status_at_all(self) -> None:
+        """A number that no status has is an error of the service, and ends no association."""
+        self.service.prepare = having(lambda sink: setattr(sink, "result", StatusFailure(0x1A700)))
+        self.assertEqual(self.store().status, Status.PROCESSING_FAILURE)
+        self.assertEqual(len(self.flushLoggedErrors(StatusFailure)), 1)
+        self.assert_lives()
+
     def test_error_at_the_end(self) -> None:
         """An error of the service is a status, and a traceback in the log."""
         self.service.prepare = having(lambda sink: setattr(sink, "result", Trouble()))
@@ -343,6 +350,22 @@ class OpenTests(StoreCase):
         opened.errback(StatusFailure(0xA700))
         self.requestor.pump.flush()
         self.assertEqual(self.answers, [(1, 0xA700)])
+        self.assert_lives()
+
+    def test_never(self) -> None:
+        """The handler timer watches the opening, too; what comes then is thrown away."""
+        self.service = Storage()
+        self.associate(timeouts=Timeouts(handler=5))
+        late, sink = Deferred[Any](lambda _: None), Sink()
+        self.service.prepare = lambda _: late
+        self.send(DATA * 4)
+        self.requestor.advance(4)
+        self.assertEqual(self.answers, [])
+        self.requestor.advance(2)
+        self.assertEqual(self.answers, [(1, Status.PROCESSING_FAILURE)])
+        self.assertEqual((sink.data, self.service.sinks[0].data), (b"", b""))
+        self.service.prepare = lambda sink: sink
+        self.assertEqual(self.store().status, Status.SUCCESS)
         self.assert_lives()
 
     def test_lost_before_it_opens(self) -> None:
