@@ -106,7 +106,8 @@ class ContentTests(PackagingCase):
             names = {name.partition("/")[2] for name in sdist.getnames()}
         needed = {
             *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "setup.cfg"),
-            *("tests/requirements.toml", "docs/conf.py", "pacs_twisted/py.typed"),
+            *("tests/requirements.toml", "tests/data/README.md"),
+            *("docs/conf.py", "pacs_twisted/py.typed"),
             *files_of(ROOT / "pacs_twisted"),
             *files_of(ROOT / "twisted"),
             *files_of(ROOT / "tests"),
@@ -141,6 +142,20 @@ class InstallationTests(PackagingCase):
             log = server.stop()
         self.assertNotIn("Traceback", log)
         self.assertEqual(list(elsewhere.iterdir()), [])
+
+    def test_command_line(self) -> None:
+        """The command line says what it lacks, and works with its extra."""
+        environment = Path(scratch().name) / "command-line"
+        program = environment / "bin" / "pacs-twisted"
+        pip = environment / "bin" / "pip"
+        run(sys.executable, "-m", "venv", environment)
+        run(pip, "install", distributions().wheel)
+        with Process([program, "echo", "127.0.0.1"]) as bare:
+            self.assertEqual(bare.wait(seconds=60), 2)
+        self.assertIn("pacs-twisted[cli]", bare.output)
+        self.assertNotIn("Traceback", bare.output)
+        run(pip, "install", f"pacs-twisted[cli] @ {distributions().wheel.as_uri()}")
+        self.assertIn(pacs_twisted.__version__, run(program, "--version"))
 
     def test_wheel(self) -> None:
         """The wheel."""
