@@ -296,6 +296,11 @@ class Association:
         return self._data_left > 0
 
     @property
+    def postponed(self) -> int:
+        """How many messages wait for the end of that data set; see `send`."""
+        return len(self._postponed)
+
+    @property
     def is_over(self) -> bool:
         """Whether the association has ended, be the connection still open or not."""
         return self._over

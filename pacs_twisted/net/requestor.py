@@ -211,13 +211,12 @@ class RequestorProtocol(Connection):
         association = self.association
         if not association.is_established:
             return
-        if association.sending_data or self.outgoing.waiting:
-            self._refusals_waiting += 1
-            if self._refusals_waiting > _MOST_REFUSALS:
-                association.abort(UnexpectedPDU("more requests than we can answer"))
-                return
-        else:
-            self._refusals_waiting = 0
+        if not self.outgoing.waiting:
+            self._refusals_waiting = association.postponed
+        if self._refusals_waiting >= _MOST_REFUSALS:
+            association.abort(UnexpectedPDU("more requests than we can answer"))
+            return
+        self._refusals_waiting += 1
         association.send(context_id, request.respond(Status.UNRECOGNIZED_OPERATION))
 
     def release_requested(self) -> None:
@@ -265,6 +264,7 @@ class RequestorProtocol(Connection):
 
     def relieved(self) -> None:
         """The peer has taken all that waited."""
+        self._refusals_waiting = self.association.postponed
         self.guard(self.requests.go_on)
 
     # Timers

@@ -693,6 +693,21 @@ class UnaskedTests(RequestorCase):
         self.assertEqual(len(self.server.responses), 1000)
         self.assert_released()
 
+    def test_many_while_sending(self) -> None:
+        """Those that came during data sets before this one are answered, and wait no more."""
+        self.establish()
+        for number in range(200):
+            piece: Deferred[bytes] = Deferred()
+            self.store(Source([b"11", lambda piece=piece: piece], length=4))
+            self.server.say(echo_rq(1))
+            self.flush()
+            piece.callback(b"22")
+            self.flush()
+            self.server.respond()
+            self.flush()
+            self.assertEqual(len(self.server.responses), number + 1)
+        self.assert_released()
+
     def test_cancel(self) -> None:
         """A C-CANCEL-RQ means nothing to us."""
         self.establish()
