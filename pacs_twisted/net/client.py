@@ -58,7 +58,7 @@ def propose(contexts: Iterable[Proposal]) -> tuple[ProposedContext, ...]:
     Return the presentation contexts of a request, numbered 1, 3, 5 … where they have no ID.
 
     Raises:
-        ValueError: there are none or more than 128, or an ID is not odd or stands twice.
+        ValueError: there are none or more than 128.
     """
     proposals = list(contexts)
     taken = {item.context_id for item in proposals if isinstance(item, ProposedContext)}

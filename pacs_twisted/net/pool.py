@@ -31,6 +31,7 @@ from pacs_twisted.net.timers import Timeouts
 from pacs_twisted.pdu import RoleSelection, UserIdentity
 from pacs_twisted.pdu.framing import MAXIMUM_LENGTH
 from pacs_twisted.uids import VERIFICATION
+from pacs_twisted.upper_layer.negotiation import check_request
 
 
 class PoolClosed(PacsError):
@@ -124,6 +125,7 @@ class AssociationPool:
             role_selections,
             user_identity,
         )
+        check_request(self._request)  # now, and not at the first attempt
         self._endpoint = client_endpoint(endpoint, reactor)
         self._timeouts = timeouts or Timeouts()
         self._debug = debug

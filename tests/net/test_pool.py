@@ -23,6 +23,7 @@ from pacs_twisted.net import (
     RequestorAssociation,
     Timeouts,
 )
+from pacs_twisted.pdu import RoleSelection
 from pacs_twisted.services import Verification
 from pacs_twisted.testing import MemoryEndpoint, Pump
 
@@ -170,6 +171,7 @@ class ReuseTests(PoolCase):
             "called": "A\\B",
             "contexts": [],
             "maximum_length": 7,
+            "role_selections": [RoleSelection("1.2", True, True), RoleSelection("1.2", True, True)],
         }
         for name, value in wrong.items():
             options: dict[str, Any] = {"called": "PACS", "reactor": self.clock, name: value}
