@@ -8,14 +8,13 @@ ahead. While the first are sent, the next are looked at.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from pacs_twisted.storage.content import PIECE
 from pacs_twisted.storage.disk import DiskQueue
 from pacs_twisted.storage.found import Found, find
 from pacs_twisted.storage.objects import StorableObject, describe_error
@@ -109,15 +108,17 @@ class Backlog:
         errands = sorted(first.values(), key=lambda errand: errand.number)
         return (errand.need for errand in errands)
 
-    def take(self, keys: Collection[Key], most: int, most_bytes: int) -> list[Errand]:
+    def take(
+        self, keys: Collection[Key], most: int, most_bytes: int, size: Callable[[Errand], int]
+    ) -> list[Errand]:
         """
         Take the first that are of certain kinds, and go on looking.
 
         Args:
             keys: the kinds.
             most: how many.
-            most_bytes: how many bytes together, as far as they are loaded at once; the last one
-                may exceed that.
+            most_bytes: how many bytes of memory together; the last one may exceed that.
+            size: returns how many bytes of memory one takes up when it is loaded.
         """
         self.look()
         taken: list[Errand] = []
@@ -126,7 +127,7 @@ class Backlog:
             errand = self._waiting.popleft()
             if errand.key in keys:
                 taken.append(errand)
-                most_bytes -= min(errand.item.length, PIECE)
+                most_bytes -= size(errand)
                 self._held -= errand.item.held
             else:
                 passed.append(errand)

@@ -43,7 +43,7 @@ log = Logger(namespace="pacs_twisted.storage")
 
 _AT_A_TIME: Final = 8  # objects that are loaded in one go, as long as
 _BYTES_AT_A_TIME: Final = 4 * PIECE  # are not reached
-_ENOUGH: Final = 4  # that are ready: no more are loaded
+_ENOUGH: Final = 4  # that are ready, or so many bytes: no more are loaded
 _MOST_WORKERS: Final = 64  # requests on their way, whatever the peer takes
 
 
@@ -282,10 +282,10 @@ class Delivery:
         while not self._loading:
             # The last ones are taken one by one, so that no other association is left without.
             scarce = 1 < self._backlog.sharers > len(self._backlog) / _AT_A_TIME
-            if len(self._ready) >= (1 if scarce else _ENOUGH):
+            if len(self._ready) >= (1 if scarce else _ENOUGH) or self._is_much_ready():
                 return
             most = 1 if scarce else _AT_A_TIME
-            errands = self._backlog.take(self._routes, most, _BYTES_AT_A_TIME)
+            errands = self._backlog.take(self._routes, most, _BYTES_AT_A_TIME, self._size)
             if not errands:
                 return
             going = []
@@ -300,6 +300,18 @@ class Delivery:
                 loaded = self._queue.submit(_load_all, going, self._conversion)
                 loaded.addCallback(self._have_loaded)
                 loaded.addErrback(self._fail_to_load)
+
+    def _size(self, errand: Errand) -> int:
+        """Return how many bytes of memory an object takes up when it is loaded."""
+        route = self._routes[errand.key]
+        if route is None:
+            return 0
+        whole = errand.item.held or route.target is not None
+        return errand.item.length if whole else min(errand.item.length, PIECE)
+
+    def _is_much_ready(self) -> bool:
+        """Whether what is ready takes up so much memory that no more is loaded."""
+        return sum(self._size(loaded.errand) for loaded in self._ready) >= _BYTES_AT_A_TIME
 
     def _refuse(self, errand: Errand) -> None:
         words = why_no_route(errand.key, self.association, self._conversion)

@@ -381,6 +381,30 @@ class ConversionTests(SenderCase):
         self.assertEqual(self.peer.received[2][1].transfer_syntax, EXPLICIT)
         self.assertEqual(self.peer.received[2][2], data_set("1.2.3"))
 
+    def test_few_ahead(self) -> None:
+        """What is converted is in memory as a whole: little of it is made ahead of its turn."""
+        for number in range(12):
+            self.write(
+                f"{number:02}.dcm", part10(data_set(f"1.2.{number}", pixels=b"a" * 4 * PIECE))
+            )
+        self.peer.accepts = {CT: [IMPLICIT]}
+        self.peer.holds = True
+        converted: list[str] = []
+        convert = Conversion.convert
+
+        def count(self: Conversion, item: Any, target: str) -> Any:
+            converted.append(item.sop_instance_uid)
+            return convert(self, item, target)
+
+        self.patch(Conversion, "convert", count)
+        summary = self.begin()
+        (association,) = self.peer.associations
+        while association.pending:
+            # One is sent, one is ready, and one may be made.
+            self.assertLessEqual(len(converted), len(self.peer.received) + 2)
+            association.respond()
+        self.assertEqual(self.successResultOf(summary).successes, 12)
+
     def test_switched_off(self) -> None:
         """By option nothing is recoded."""
         self.write("1.dcm", part10(data_set("1.2.1")))
