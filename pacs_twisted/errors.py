@@ -30,6 +30,7 @@ __all__ = [
     "UnexpectedPDU",
     "UnexpectedParameter",
     "UnrecognizedPDU",
+    "describe_error",
 ]
 
 
@@ -193,3 +194,12 @@ class StatusFailure(PacsError):
         super().__init__(f"status {status:04X}H" + (f": {comment}" if comment else ""))
         self.status = status
         self.comment = comment
+
+
+def describe_error(error: BaseException) -> str:
+    """Return why an object cannot be read in words, without its path and what is in it."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, PacsError):
+        return str(error)
+    return type(error).__name__  # its words may quote the data set

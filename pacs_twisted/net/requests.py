@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.association import Association
 from pacs_twisted.dimse import DataSetSource, Request, Response, Status, StatusCategory
 from pacs_twisted.dimse.messages import Message
-from pacs_twisted.errors import SourceFailed
+from pacs_twisted.errors import SourceFailed, describe_error
 
 _MOST_AT_A_TIME = 4 << 20  # bytes sent before others have their turn
 _COST = 4096  # bytes of data that could be sent in the time of a request without any
@@ -298,8 +298,8 @@ class Requests:
                 if piece is None:
                     return 0
             return self._send_data(pending, piece)
-        except Exception:
-            self._source_failed()
+        except Exception as cause:
+            self._source_failed(cause)
             return 0
 
     def _await_piece(self, pending: _Pending, piece: Any) -> Any:
@@ -328,8 +328,8 @@ class Requests:
             if isinstance(piece, Failure):
                 piece.raiseException()
             self._send_data(pending, piece)
-        except Exception:
-            self._source_failed()
+        except Exception as cause:
+            self._source_failed(cause)
         self.go_on()
 
     def _send_data(self, pending: _Pending, piece: Any) -> int:
@@ -352,11 +352,10 @@ class Requests:
             del self._in_flight[pending.request.message_id]
             pending.succeed(response)
 
-    def _source_failed(self) -> None:
-        """In an `except` block: a message that has begun cannot be ended, so all ends."""
-        failure = Failure()
-        error = SourceFailed(f"a data set could not be read: {failure.getErrorMessage()}")
-        error.__cause__ = failure.value
+    def _source_failed(self, cause: Exception) -> None:
+        """A message that has begun cannot be ended, so all ends."""
+        error = SourceFailed(f"a data set could not be read: {describe_error(cause)}")
+        error.__cause__ = cause
         self._connection.association.abort(error)
 
     def _cancelled(self, pending: _Pending) -> None:

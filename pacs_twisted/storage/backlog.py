@@ -15,9 +15,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from pacs_twisted.errors import describe_error
 from pacs_twisted.storage.disk import DiskQueue
 from pacs_twisted.storage.found import Found, find
-from pacs_twisted.storage.objects import StorableObject, describe_error
+from pacs_twisted.storage.objects import StorableObject
 from pacs_twisted.storage.outcomes import Category, Outcome, Report
 from pacs_twisted.storage.proposals import Need
 

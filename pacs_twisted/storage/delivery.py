@@ -23,13 +23,13 @@ from pacs_twisted.errors import (
     NoPresentationContext,
     PacsError,
     ProtocolError,
+    describe_error,
 )
 from pacs_twisted.pdu import AAssociateAC, AAssociateRQ
 from pacs_twisted.storage.backlog import Backlog, Errand, Key
 from pacs_twisted.storage.content import PIECE, Content, source_of
 from pacs_twisted.storage.conversion import Conversion, is_uncompressed
 from pacs_twisted.storage.disk import DiskQueue
-from pacs_twisted.storage.objects import describe_error
 from pacs_twisted.storage.outcomes import Outcome, Report
 from pacs_twisted.storage.proposals import Offer
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 
-from pacs_twisted.errors import PacsError
+from pacs_twisted.errors import PacsError, describe_error
 from pacs_twisted.storage.objects import (
     MEDIA_STORAGE_DIRECTORY,
     NotStorable,
     StorableObject,
-    describe_error,
     look_at_dataset,
     look_at_file,
     look_at_member,

@@ -51,7 +51,6 @@ __all__ = [
     "MEDIA_STORAGE_DIRECTORY",
     "NotStorable",
     "StorableObject",
-    "describe_error",
     "look_at_dataset",
     "look_at_file",
     "look_at_member",
@@ -79,15 +78,6 @@ _Read = Callable[[int], bytes]
 
 class NotStorable(PacsError):
     """There is no object to store in what was looked at; the message says why."""
-
-
-def describe_error(error: BaseException) -> str:
-    """Return what is wrong with an object in words, without its name and what is in it."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    if isinstance(error, PacsError):
-        return str(error)
-    return type(error).__name__  # its words may quote the data set
 
 
 class Body(Protocol):

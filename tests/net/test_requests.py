@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from pacs_twisted.dimse import (
     CEchoRQ,
@@ -186,6 +187,21 @@ class StoreTests(RequestorCase):
         self.flush()
         self.assertEqual((store.result.status, echo.result.status), (0, 0))
         self.assertEqual(self.server.data_sets, [b"1234"])
+
+    def test_words(self) -> None:
+        """The log says what was the matter, but neither a path nor what is in an object."""
+        path = "/archive/SOMEBODY.dcm"
+        for error, words in (
+            (OSError(5, "Input/output error", path), "Input/output error"),
+            (Trouble("SOMEBODY"), "Trouble"),
+        ):
+            with capturedLogs() as events:
+                self.establish()
+                waiter = self.store(Source([DATA, error], length=len(DATA) + 4))
+                self.flush()
+            self.assertEqual(str(waiter.error), f"a data set could not be read: {words}")
+            self.assertIs(waiter.error.__cause__, error)
+            self.assertNotIn("SOMEBODY", " ".join(map(formatEvent, events)))
 
     def test_failing(self) -> None:
         """A source that fails in the middle ends the association; who waits is told why."""

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pacs_twisted.errors import describe_error
 from pacs_twisted.storage.content import (
     PIECE,
     ContentChanged,
@@ -27,7 +28,6 @@ from pacs_twisted.storage.objects import (
     MEDIA_STORAGE_DIRECTORY,
     NotStorable,
     StorableObject,
-    describe_error,
     look_at_dataset,
     look_at_file,
     look_at_member,
