@@ -265,18 +265,18 @@ class Requests:
             return
         message_id = self._next_id()
         association = self._connection.association
+        self._in_flight[message_id] = pending  # before: a transport may be as fast as to answer
         try:
             pending.request = request = pending.make(message_id)
             if pending.source is None:
-                association.send(pending.context_id, request)
                 pending.since = self._clock.seconds()
+                association.send(pending.context_id, request)
             else:
                 association.begin(pending.context_id, request, pending.source.length)
                 self._sending = pending
         except Exception:  # whatever a source says of its length, or a caller puts into a request
+            self._in_flight.pop(message_id, None)
             pending.fail(Failure())
-            return
-        self._in_flight[message_id] = pending
 
     def _next_id(self) -> int:
         """Return a message ID that no outstanding request has: 1 to 65535, and round again."""

@@ -42,6 +42,9 @@ _LONGEST_NAME: Final = 255  # bytes, on nearly all file systems
 _LONGEST_SUFFIX: Final = 8
 _NOT_OPEN: Final = -1
 
+_MOST_BESIDE: Final = 100
+"""Objects beside one that has their name: each further one is compared with all of them."""
+
 
 class Existing(Enum):
     """What is done when the name of an object is taken."""
@@ -161,6 +164,8 @@ class FileStore:
                 return self._done(directory, Committed(Path(target), True, beside > 0))
             if self.files.exists(target):  # else it was removed: the name is free now
                 beside += 1
+                if beside > _MOST_BESIDE:
+                    raise Refused("there are too many other objects under this name already")
                 target = f"{directory}/{_name_beside(name, beside)}"
         return self._done(directory, Committed(Path(target), beside=beside > 0))
 
@@ -270,7 +275,7 @@ class Incoming:
             components: the names of the directories, from the store's down, and the file's.
 
         Raises:
-            Refused: the name is taken and the policy refuses.
+            Refused: the name is taken and the policy refuses, or too many stand beside it.
             NotADirectoryError: there is a file where a directory is needed.
             IsADirectoryError: there is a directory where the file is to be.
             ValueError: a component is no name.

@@ -216,10 +216,10 @@ class Receiving:
         self._outstanding.add(length, self._context)
 
         def done(result: Failure | None) -> None:
-            self._outstanding.remove(length)
             error = result.value if isinstance(result, Failure) else None
             if error is not None and self._failure is None:
                 self._failure = self._explain(error)
+            self._outstanding.remove(length)  # last, for it may let more come at once
 
         self._queue.submit(self._deposit.write, pieces).addBoth(done)
         if self._failure is not None:

@@ -221,6 +221,16 @@ class ExistingTests(StoreTestCase):
             }
         )
 
+    def test_too_many(self) -> None:
+        """Of very many objects that want one name the last are refused, and nothing is left."""
+        store = self.open()
+        for number in range(101):
+            store.begin().put([head(), b"%03d" % number], WHERE)
+        incoming = store.begin()
+        self.assertRaises(Refused, incoming.put, [head(), b"one more"], WHERE)
+        self.assertEqual(len(list(self.directory.rglob("*.dcm"))), 101)
+        self.assertTrue(store.begin().put([head(), b"100"], WHERE).kept)
+
     def test_other_transfer_syntax(self) -> None:
         """The same bytes in another transfer syntax are another data set."""
         store = self.open()
