@@ -151,8 +151,15 @@ def _walk(top: str) -> Iterator[Found]:
 def _entries(directory: str) -> Iterator[tuple[str, bool]]:
     """Return the paths in a directory, sorted, and whether each is a directory itself."""
     with os.scandir(directory) as entries:
-        names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        names = sorted((entry.name, _leads_to_directory(entry)) for entry in entries)
     return ((os.path.join(directory, name), is_directory) for name, is_directory in names)
+
+
+def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one: whoever looks at it says so, of this entry alone
+        return False
 
 
 def _look_in_directory(path: str) -> StorableObject:

@@ -104,6 +104,15 @@ class PathTests(FindCase):
             ],
         )
 
+    def test_link_to_itself(self) -> None:
+        """A link that leads nowhere but to itself does not hide what is beside it."""
+        self.write("1.dcm")
+        (self.top / "2.dcm").symlink_to("2.dcm")
+        self.assertEqual(
+            self.found(self.top),
+            [("1.dcm", "1.2.1"), ("2.dcm", "? Too many levels of symbolic links")],
+        )
+
     def test_pipe(self) -> None:
         """A pipe is not opened: that would wait for ever."""
         os.mkfifo(self.top / "pipe")
