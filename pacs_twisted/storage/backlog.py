@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.errors import describe_error
 from pacs_twisted.storage.disk import DiskQueue
 from pacs_twisted.storage.found import Found, find
-from pacs_twisted.storage.objects import StorableObject
+from pacs_twisted.storage.objects import NotDicom, StorableObject
 from pacs_twisted.storage.outcomes import Category, Outcome, Report
 from pacs_twisted.storage.proposals import Need
 
@@ -199,11 +199,11 @@ class Backlog:
                 self._waiting.append(Errand(self._found, item))
                 self._held += item.held
                 self._report.found(item)
-            elif found.named or isinstance(item, OSError):
-                self._report.fail(found.name, describe_error(item), None, item)
-            else:
+            elif isinstance(item, NotDicom) and not found.named:
                 words = describe_error(item)
                 self._report.add(Outcome(found.name, Category.SKIPPED, words))
+            else:  # an object, or what was one, that will be missing at the peer
+                self._report.fail(found.name, describe_error(item), None, item)
         self._have_found(is_end, failure)
         self.look()
         self._tell()

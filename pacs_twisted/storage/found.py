@@ -21,6 +21,7 @@ import attrs
 from pacs_twisted.errors import PacsError, describe_error
 from pacs_twisted.storage.objects import (
     MEDIA_STORAGE_DIRECTORY,
+    NotDicom,
     NotStorable,
     StorableObject,
     look_at_dataset,
@@ -165,7 +166,7 @@ def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
 def _look_in_directory(path: str) -> StorableObject:
     # To open a pipe would wait for somebody to write into it.
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise NotStorable("no file")
+        raise NotDicom("no file")
     return look_at_file(path)
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MEDIA_STORAGE_DIRECTORY",
+    "NotDicom",
     "NotStorable",
     "StorableObject",
     "look_at_dataset",
@@ -78,6 +79,10 @@ _Read = Callable[[int], bytes]
 
 class NotStorable(PacsError):
     """There is no object to store in what was looked at; the message says why."""
+
+
+class NotDicom(NotStorable):
+    """It is none of DICOM's objects, nor the remains of one: nobody misses it at the peer."""
 
 
 class Body(Protocol):
@@ -169,12 +174,17 @@ def _look(read: _Read, size: int) -> _Look:
         meta, offset = FileMeta("", "", ""), 0
     else:
         meta, offset, head = _read_meta(before, head, read)
+        # Two bytes that look like a group may begin any file; the prefix begins no other.
+        if not (_has_prefix(before) or meta.sop_class_uid or meta.transfer_syntax_uid):
+            raise NotDicom("not a DICOM file")
     label = meta.transfer_syntax_uid
     transfer_syntax = _true_syntax(label, head[offset : offset + 8])
     if before is not None and offset >= size:
         raise NotStorable("no data set behind the meta information")
     if transfer_syntax is None:
-        raise NotStorable("not a DICOM file" if before is None else "no transfer syntax")
+        if before is None:
+            raise NotDicom("not a DICOM file")
+        raise NotStorable("no transfer syntax")
     scanner = Scanner((_SOP_CLASS, _SOP_INSTANCE), transfer_syntax, _LOOK)
     scanner.feed(memoryview(head)[offset:])
     seen = len(head)
@@ -184,9 +194,9 @@ def _look(read: _Read, size: int) -> _Look:
     sop_class = _choose_uid(scanner.text(_SOP_CLASS), meta.sop_class_uid)
     sop_instance = _choose_uid(scanner.text(_SOP_INSTANCE), meta.sop_instance_uid)
     if MEDIA_STORAGE_DIRECTORY in (meta.sop_class_uid, sop_class):
-        raise NotStorable("a DICOMDIR, which is not sent itself")
+        raise NotDicom("a DICOMDIR, which is not sent itself")
     if before is None and not (sop_class and sop_instance):
-        raise NotStorable("not a DICOM file")
+        raise NotDicom("not a DICOM file")
     if not sop_class:
         raise NotStorable("no SOP class UID")
     if not sop_instance:
@@ -210,6 +220,11 @@ def _missing_before(head: bytes) -> bytes | None:
     return None
 
 
+def _has_prefix(before: bytes) -> bool:
+    """Return whether a file has the prefix, by what it lacks in front of its group 0002."""
+    return not before.endswith(_PREFIX)
+
+
 def _read_meta(before: bytes, head: bytes, read: _Read) -> tuple[FileMeta, int, bytes]:
     """Return the meta information, where the data set begins, and the head as far as was read."""
     whole = len(head) < _HEAD
@@ -222,7 +237,9 @@ def _read_meta(before: bytes, head: bytes, read: _Read) -> tuple[FileMeta, int, 
             whole = len(more) < wanted
             head += more
         except NotPart10 as error:
-            raise NotStorable(f"not a DICOM file: {error}") from error
+            if not _has_prefix(before):
+                raise NotDicom("not a DICOM file") from error
+            raise NotStorable(f"a damaged DICOM file: {error}") from error
         else:
             return meta, offset - len(before), head
 
@@ -278,7 +295,8 @@ def look_at_file(path: str) -> StorableObject:
 
     Raises:
         OSError: it cannot be opened or read.
-        NotStorable: there is none.
+        NotDicom: there is none.
+        NotStorable: there was one, but it is damaged.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -348,7 +366,8 @@ def look_at_member(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo)
 
     Raises:
         OSError: the archive cannot be read.
-        NotStorable: there is none, or the archive is damaged.
+        NotDicom: there is none.
+        NotStorable: there was one, or the archive is damaged or encrypted.
     """
     with _reading(archive, member) as file:
         found = _look(file.read, member.file_size)

@@ -31,7 +31,7 @@ class Category(Enum):
 
     FAILURE = "failure"
     SKIPPED = "skipped"
-    """A file in a directory or an archive that is no object: nobody has asked for just that."""
+    """A file in a directory or an archive that is not DICOM: nobody has asked for just that."""
 
 
 _CATEGORIES: Final = {
@@ -84,7 +84,7 @@ class Summary:
         successes: how many the peer has stored.
         warnings: how many it has stored and has warned of.
         failures: how many it has refused, or were not sent to it.
-        skipped: how many files were no objects.
+        skipped: how many files were not DICOM.
         bytes: of the data sets that are stored.
         seconds: from the beginning to the end.
         associations: how many were established.

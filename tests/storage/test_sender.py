@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pacs_twisted.storage.conversion import Conversion
 from pacs_twisted.storage.disk import InlineDisk
 from pacs_twisted.storage.files import Committed
 from pacs_twisted.storage.outcomes import Category, Outcome, Progress, Summary
+from pacs_twisted.storage.part10 import FileMeta
 from pacs_twisted.storage.sender import Retry, Sender, send
 from pacs_twisted.storage.service import Storage
 from pacs_twisted.testing import MemoryEndpoint
@@ -50,6 +52,16 @@ from tests.storage.sending import (
 )
 
 LOST = AssociationLost("connection lost")
+
+
+def _encrypted(archive: bytes) -> bytes:
+    """Return an archive whose directory says that all members are encrypted."""
+    changed = bytearray(archive)
+    for mark, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := archive.find(mark, at + 1)) >= 0:
+            changed[at + offset] |= 1
+    return bytes(changed)
 
 
 class SenderCase(SynchronousTestCase):
@@ -158,6 +170,44 @@ class SendTests(SenderCase):
         self.assertEqual(summary.associations, 0)
         self.assertEqual(self.words()["no.dcm"], "No such file or directory")
         self.assertEqual(len(self.peer.attempts), 1)
+
+    def test_damaged(self) -> None:
+        """Of a directory, what is not DICOM is skipped; what was an object is a failure."""
+        whole = part10(data_set())
+        self.write("cut.dcm", whole[:200])
+        self.write("empty.dcm", FileMeta(CT, "1.2.3", EXPLICIT).encode())
+        self.write("prefix.dcm", bytes(128) + b"DICM")
+        self.write("late.dcm", b"DICM" + b"\xff" * 40)
+        self.write("syntax.dcm", FileMeta(CT, "1.2.3", "").encode() + b"\xff" * 40)
+        self.write("uids.dcm", FileMeta("", "", EXPLICIT).encode() + data_set()[-16:])
+        self.write("group", b"\2\0" + b"\xff" * 600)
+        self.write("nothing", b"")
+        os.mkfifo(self.top / "pipe")
+        self.assertEqual(self.send().failures, 6)
+        categories = self.categories()
+        skipped = {name for name, one in categories.items() if one is Category.SKIPPED}
+        self.assertEqual(skipped, {"group", "nothing", "pipe"})
+        self.assertEqual(
+            self.words()["cut.dcm"],
+            "a damaged DICOM file: the file ends at byte 200, inside its head",
+        )
+        self.assertEqual(self.words()["syntax.dcm"], "no transfer syntax")
+
+    def test_damaged_archive(self) -> None:
+        """A member that cannot be unpacked may have been an object: it is a failure."""
+        path = self.top / "some.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("1.dcm", part10(data_set("1.2.1")))
+            archive.writestr("2.dcm", part10(data_set("1.2.2")))
+            archive.writestr("notes.txt", b"no object")
+        content = bytearray(path.read_bytes())
+        content[content.index(b"1.2.2")] ^= 1
+        path.write_bytes(content)
+        summary = self.send(path)
+        self.assertEqual((summary.successes, summary.failures, summary.skipped), (1, 1, 1))
+        self.assertIn("the archive is damaged", self.words().values())
+        path.write_bytes(_encrypted(path.read_bytes()))
+        self.assertEqual(self.send(path).failures, 3)
 
     def test_nothing(self) -> None:
         """Nothing to send needs no association."""
