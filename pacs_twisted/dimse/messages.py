@@ -137,8 +137,12 @@ class MessageReader:
             UnexpectedParameter: a fragment does not follow from the one before.
         """
         data: list[bytes | memoryview] = []
+        current = self._context
         for pdv in pdvs:
-            context = self._judge_context(pdv.context_id)
+            if current is not None and pdv.context_id == current.context_id:
+                context = current  # as for all fragments of a message but the first
+            else:
+                context = self._judge_context(pdv.context_id)
             if pdv.control & COMMAND:
                 if self._message is not None:
                     raise UnexpectedParameter("fragment of a command set inside a data set")

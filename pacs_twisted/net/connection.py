@@ -7,6 +7,7 @@ connection within bounded time. Which role it plays and who decides is its subcl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -81,6 +82,7 @@ class Connection(Protocol):
         "_pdu_since",
         "_pdus",
         "_reading_paused",
+        "_receive",
         "_seconds",
         "_watchdog",
         "association",
@@ -121,6 +123,7 @@ class Connection(Protocol):
         self._discarded = 0
         self._drop_call: Any = None
         self._large_reads = True
+        self._receive: Callable[[int], bytes] | None = None
 
     # Twisted calls these
 
@@ -131,6 +134,8 @@ class Connection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Twisted: bytes came."""
         self.data_received(data)
+        if self._receive is not None and len(data) >= _FIRST_READ:
+            self._read_on(self._receive)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Twisted: the connection is gone."""
@@ -185,10 +190,32 @@ class Connection(Protocol):
         self._large_reads = True
         transport: Any = self.transport
         transport.bufferSize = _LARGE_READ
+        if isinstance(transport, TCPTransport) and not transport.TLS:
+            self._receive = transport.getHandle().recv
+
+    def _read_on(self, receive: Callable[[int], bytes]) -> None:
+        """
+        Take what has come while the last bytes were handled, without a turn of the reactor.
+
+        Much comes at once or not at all; what is found here need not be waited for. The end of the
+        connection is left to the transport, which finds it as well.
+        """
+        taken = 0
+        while taken < _LARGE_READ and not (self._reading_paused or self.association.is_over):
+            try:
+                data = receive(_LARGE_READ)
+            except OSError:
+                return
+            if data:
+                self.data_received(data)
+            if len(data) < _FIRST_READ:
+                return
+            taken += len(data)
 
     def connection_lost(self, reason: Failure) -> None:
         """The connection is gone: give everything back."""
         self.outgoing.lost()
+        self._receive = None
         self.guard(self.association.connection_lost, self.loss(reason))
         self.guard(self.give_back)
         self._artim.stop()

@@ -34,6 +34,7 @@ _DECODERS = {
 _TYPES = frozenset({*_DECODERS, _P_DATA_TF})
 
 _MINIMUM_P_DATA_LENGTH = PDV_HEADER.size
+_NO_MAXIMUM = 0xFFFFFFFF  # what the field holds
 _NOTHING = memoryview(b"")
 
 MAXIMUM_LENGTH = 131072
@@ -196,6 +197,7 @@ class PDUReader:
         view, offset, end = self._view, self._offset, self._end
         pdu_left, pdv_left = self._pdu_left, self._pdv_left
         context_id, control = self._context_id, self._control
+        longest = self.maximum_length or _NO_MAXIMUM
         pdvs: list[PDV] = []
         while True:
             if not pdv_left:
@@ -203,7 +205,7 @@ class PDUReader:
                     if end - offset < HEADER.size:
                         break
                     pdu_type, length = HEADER.unpack_from(view, offset)
-                    if pdu_type != _P_DATA_TF or self._judge_length(pdu_type, length):
+                    if pdu_type != _P_DATA_TF or not _MINIMUM_P_DATA_LENGTH <= length <= longest:
                         break
                     offset += HEADER.size
                     pdu_left = length
