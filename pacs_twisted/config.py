@@ -330,7 +330,8 @@ class StoreSettings(ServerSettings):
         "compare",
         "What to do with an object whose file is there already. compare: if the data sets are"
         " equal keep the old one, if not store the new one beside it; keep: forget the new one;"
-        " replace: forget the old one; refuse: answer 0111H.",
+        " replace: forget the old one; refuse: answer 0111H. Another instance that has the name is"
+        " stored beside it, always.",
     )
     fsync: bool = _option(
         Flag(),

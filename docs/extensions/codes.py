@@ -106,7 +106,7 @@ STORE_STATUSES = (
     ),
     (
         Status.DUPLICATE_SOP_INSTANCE,
-        "an object of this name is there already and `existing` is `refuse`",
+        "the instance is there already and `existing` is `refuse`",
     ),
     (
         Status.INVALID_SOP_INSTANCE,

@@ -28,7 +28,7 @@ from typing import Final
 import attrs
 
 from pacs_twisted.errors import OutOfSequence, PacsError
-from pacs_twisted.storage.comparison import hold_equal_data_sets
+from pacs_twisted.storage.comparison import hold_equal_data_sets, hold_one_instance
 from pacs_twisted.storage.directories import Directories, make_root
 from pacs_twisted.storage.filesystem import MAXIMUM_BUFFERS, Buffer, FileSystem, OSFileSystem
 from pacs_twisted.storage.workplace import Leftovers, Workplace
@@ -47,13 +47,17 @@ _MOST_BESIDE: Final = 100
 
 
 class Existing(Enum):
-    """What is done when the name of an object is taken."""
+    """
+    What is done when the name of an object is taken by an object of the same SOP Instance UID.
+
+    Where it is taken by anything else the new object is stored beside that, always.
+    """
 
     COMPARE = "compare"
     """Keep what is there if its data set is equal, else store the new object beside it."""
 
     KEEP = "keep"
-    """Keep what is there, whatever it is."""
+    """Keep what is there, whatever its data set is."""
 
     REPLACE = "replace"
     """The new object takes the place of what is there."""
@@ -63,7 +67,7 @@ class Existing(Enum):
 
 
 class Refused(PacsError):
-    """There is an object under this name, and the store is not to take another."""
+    """The instance is there under this name, and the store is not to take it again."""
 
 
 @attrs.frozen
@@ -107,6 +111,9 @@ class FileStore:
         self.files: FileSystem = files or OSFileSystem()
         self.fsync = fsync
         self.existing = Existing(existing)
+        self._same = (
+            hold_equal_data_sets if self.existing is Existing.COMPARE else hold_one_instance
+        )
         self._workplace = Workplace(self.directory, self.files, fsync=fsync)
         self._directories = Directories(self.directory, self.files, fsync=fsync)
 
@@ -152,15 +159,12 @@ class FileStore:
 
     def _place(self, source: str, directory: str, name: str) -> Committed:
         target = f"{directory}/{name}"
-        if self.existing is Existing.REPLACE:
-            self.files.rename(source, target)
-            return self._done(directory, Committed(Path(target)))
         beside = 0
-        while not self._workplace.rename_if_free(source, target):
-            if self.existing is Existing.REFUSE:
-                raise Refused("there is an object under this name already")
-            # Outside the lock: what is there under a name does not change any more.
-            if self._is_kept(source, target):
+        while not self._rename(source, target):
+            # Outside the lock: what is there under a name stays, but for another version of it.
+            if self.existing is not Existing.REPLACE and self._is_there(source, target):
+                if self.existing is Existing.REFUSE:
+                    raise Refused("there is an object under this name already")
                 return self._done(directory, Committed(Path(target), True, beside > 0))
             if self.files.exists(target):  # else it was removed: the name is free now
                 beside += 1
@@ -169,34 +173,41 @@ class FileStore:
                 target = f"{directory}/{_name_beside(name, beside)}"
         return self._done(directory, Committed(Path(target), beside=beside > 0))
 
+    def _rename(self, source: str, target: str) -> bool:
+        """Rename a file unless the name is taken by what is to stay."""
+        if self.existing is not Existing.REPLACE:
+            return self._workplace.rename_if_free(source, target)
+        return self._workplace.rename_if_free(
+            source, target, lambda: self._is_there(source, target)
+        )
+
     def _done(self, directory: str, committed: Committed) -> Committed:
         # A file that is kept needs this, too: the thread that put it there may not be so far.
         self._directories.fsync(directory)
         return committed
 
-    def _is_kept(self, source: str, target: str) -> bool:
-        """Whether what is there stays in place of what has come; it is durable then."""
+    def _is_there(self, source: str, target: str) -> bool:
+        """Whether what has come is there already, as the policy sees it; what stays is durable."""
         files = self.files
         try:
             there = files.open(target)
         except FileNotFoundError:
             return False
         except PermissionError:
-            # Nobody can say that it is equal, or that it is an object at all.
+            # Nobody can say that it is the same, or that it is an object at all.
             return False
         except IsADirectoryError:
             raise IsADirectoryError(
                 errno.EISDIR, "there is a directory where a file is needed", target
             ) from None
         try:
-            if self.existing is Existing.COMPARE:
-                new = files.open(source)
-                try:
-                    if not hold_equal_data_sets(files, new, there):
-                        return False
-                finally:
-                    files.close(new)
-            if self.fsync:
+            new = files.open(source)
+            try:
+                if not self._same(files, new, there):
+                    return False
+            finally:
+                files.close(new)
+            if self.fsync and self.existing is not Existing.REPLACE:
                 files.fsync(there)  # it may have been put there without
         finally:
             files.close(there)

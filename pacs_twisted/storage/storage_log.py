@@ -70,10 +70,10 @@ class StorageLog:
             )
 
     def stored_beside(self, requestor: Requestor) -> None:
-        """There is another object of the same name."""
+        """Another object has its name: another instance, or the same with another data set."""
         if self._is_first(requestor, "object-beside"):
             log.warn(
-                "association {association}: an object is there already, with another data set;"
+                "association {association}: another object has the name of a new one already;"
                 " the new one is stored beside it, and further ones are not logged",
                 association=requestor.association,
                 calling=requestor.calling_ae_title,

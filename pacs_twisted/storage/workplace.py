@@ -17,7 +17,7 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -106,9 +106,16 @@ class Workplace:
                     self._release(lock)
             return self._create(self._own)
 
-    def rename_if_free(self, source: str, target: str) -> bool:
+    def rename_if_free(
+        self, source: str, target: str, may_replace: Callable[[], bool] = lambda: False
+    ) -> bool:
         """
         Rename a file unless the new name is taken; nobody else who does this comes between.
+
+        Args:
+            source: the file.
+            target: its new name.
+            may_replace: asked if the name is taken: whether by what may be replaced.
 
         Returns:
             Whether the file has the new name.
@@ -117,7 +124,7 @@ class Workplace:
         with self._mutex:
             files.lock(self._commit_lock)
             try:
-                if files.exists(target):
+                if files.exists(target) and not may_replace():
                     return False
                 files.rename(source, target)
                 return True

@@ -14,9 +14,11 @@ from pacs_twisted.storage.part10 import FileMeta
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def head(syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, title: str = "HERE") -> bytes:
+def head(
+    syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, title: str = "HERE", instance: str = "1.2.3.4"
+) -> bytes:
     """Return file meta information."""
-    return FileMeta("1.2.840.10008.5.1.4.1.1.7", "1.2.3.4", syntax, source_ae_title=title).encode()
+    return FileMeta("1.2.840.10008.5.1.4.1.1.7", instance, syntax, source_ae_title=title).encode()
 
 
 def store_version(store: FileStore, number: int, kind: int) -> None:

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -278,18 +278,78 @@ class ExistingTests(StoreTestCase):
     def test_replace(self) -> None:
         """The policy replace puts the new object in its place."""
         store = self.open("replace")
-        store.begin().put([b"1"], WHERE)
-        committed = store.begin().put([b"2"], WHERE)
+        store.begin().put([head(), b"1"], WHERE)
+        committed = store.begin().put([head(), b"2"], WHERE)
         self.assertEqual(committed, Committed(self.directory.joinpath(*WHERE)))
-        self.assert_stored({"/".join(WHERE): b"2"})
+        self.assert_stored({"/".join(WHERE): head() + b"2"})
 
     def test_refuse(self) -> None:
         """The policy refuse stores no other object, nor the same again."""
         store = self.open("refuse")
-        store.begin().put([b"1"], WHERE)
-        with self.assertRaises(Refused):
-            store.begin().put([b"1"], WHERE)
-        self.assert_stored({"/".join(WHERE): b"1"})
+        store.begin().put([head(), b"1"], WHERE)
+        for content in (b"1", b"2"):
+            with self.assertRaises(Refused):
+                store.begin().put([head(), content], WHERE)
+        self.assert_stored({"/".join(WHERE): head() + b"1"})
+
+    def test_other_instances(self) -> None:
+        """Whatever the policy is, it is about one instance: others of the name stay."""
+        for existing in Existing:
+            store = self.open(existing)
+            names = [f"{existing.value}{end}.dcm" for end in ("", "~1", "~2")]
+            for again in (False, True):
+                for number, name in enumerate(names):
+                    instance = head(instance=f"1.2.3.{number}")
+                    incoming = store.begin()
+                    if again and existing is Existing.REFUSE:
+                        self.assertRaises(Refused, incoming.put, [instance, b"same"], names[:1])
+                        continue
+                    committed = incoming.put([instance, b"same"], names[:1])
+                    kept = again and existing is not Existing.REPLACE
+                    expected = Committed(self.directory / name, kept, number > 0)
+                    self.assertEqual(committed, expected, existing)
+                    self.assertEqual(committed.path.read_bytes(), instance + b"same")
+            self.assertEqual(len(list(self.directory.glob(f"{existing.value}*"))), 3)
+
+    def test_unknown_instances(self) -> None:
+        """What does not say of which instance it is counts as another one, and stays."""
+        unknown = (b"", b"text", bytes(128) + b"DICM\2\0", head(instance=""))
+        for existing in ("keep", "replace", "refuse"):
+            store = self.open(existing)
+            for number, there in enumerate(unknown):
+                for new in (head(), there):
+                    name = f"{existing}{number}{new == there}.dcm"
+                    (self.directory / name).write_bytes(there)
+                    committed = store.begin().put([new, b"new"], (name,))
+                    self.assertTrue(committed.beside)
+                    self.assertFalse(committed.kept)
+                    self.assertEqual((self.directory / name).read_bytes(), there)
+                    self.assertEqual(committed.path.read_bytes(), new + b"new")
+
+    def test_replaced_while_it_is_looked_at(self) -> None:
+        """Between the look at what is there and its replacement nobody gives a file the name."""
+
+        class Interrupted(OSFileSystem):
+            after_read: Callable[[], object] = staticmethod(lambda: None)
+
+            def read_and_wait(self, file: int, length: int, offset: int, /) -> bytes:
+                data = os.pread(file, length, offset)
+                self.after_read()
+                return data
+
+        files = Interrupted()
+        files.read = files.read_and_wait
+        store = FileStore(self.directory, files, fsync=False, existing="replace")
+        store.open()
+        self.addCleanup(store.close)
+        store.begin().put([head(), b"old"], WHERE)
+        lock = OSFileSystem().open_lock(f"{self.directory}/{NAME}/commit.lock")
+        self.addCleanup(os.close, lock)
+        free: list[bool] = []
+        files.after_read = lambda: free.append(OSFileSystem().try_lock(lock))
+        store.begin().put([head(), b"new"], WHERE)
+        self.assertEqual(set(free), {False})
+        self.assert_stored({"/".join(WHERE): head() + b"new"})
 
     def test_no_such_policy(self) -> None:
         """A policy that does not exist is told of before anything is stored."""
@@ -297,7 +357,7 @@ class ExistingTests(StoreTestCase):
 
     def test_directory_in_the_way(self) -> None:
         """Where a directory has the name, that is said, and nothing is harmed or taken as kept."""
-        for existing in ("compare", "keep", "replace"):
+        for existing in Existing:
             store = self.open(existing)
             (self.directory / "a.dcm" / "below").mkdir(parents=True, exist_ok=True)
             with self.assertRaises(IsADirectoryError):
@@ -324,11 +384,13 @@ class ExistingTests(StoreTestCase):
 
     def test_link_to_nowhere(self) -> None:
         """A link whose file has gone has the name all the same."""
-        store = self.open()
-        (self.directory / "a.dcm").symlink_to("gone")
-        committed = store.begin().put([b"x"], ("a.dcm",))
-        self.assertEqual(committed.path.name, "a~1.dcm")
-        self.assertTrue(committed.beside)
+        for existing in Existing:
+            store = self.open(existing)
+            name = f"{existing.value}.dcm"
+            (self.directory / name).symlink_to("gone")
+            committed = store.begin().put([head(), b"x"], (name,))
+            self.assertEqual(committed.path.name, f"{existing.value}~1.dcm")
+            self.assertTrue(committed.beside)
 
     def test_unreadable(self) -> None:
         """What may not be read cannot be compared: the new object is stored beside."""
