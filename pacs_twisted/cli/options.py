@@ -148,8 +148,9 @@ class StoreOptions(PeerOptions):
     retries: int = _option(
         Whole(0, 1000),
         2,
-        "How often in a row to try again without the answer to a single object, when there is no"
-        " association or none any more. Objects that have an answer are not sent again.",
+        "How often in a row to ask in vain for an association, after the first time; and how often"
+        " to send an object again at which the association ended. Objects that have an answer are"
+        " not sent again.",
     )
     retry_delay: float = _option(Pause(), 5.0, "How long to wait before trying again.", unit="s")
     decompress: bool = _option(

@@ -152,7 +152,7 @@ class Sending:
         """Write a line, unless a bar says as much, or the same would be said of everything."""
         output = self._session.output
         if not self._options.verbose:
-            if isinstance(outcome.error, AssociationEnded | ProtocolError):
+            if isinstance(outcome.error, AssociationEnded | ProtocolError) and not outcome.begun:
                 return
             if output.is_terminal and outcome.category in (Category.SUCCESS, Category.SKIPPED):
                 return

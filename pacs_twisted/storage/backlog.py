@@ -32,7 +32,7 @@ Key = tuple[str, str]
 """SOP class and transfer syntax of an object."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Errand:
     """
     An object that waits to be sent.
@@ -40,10 +40,14 @@ class Errand:
     Args:
         number: its place in the order in which objects were found.
         item: the object.
+        begun: whether the peer has got any of it.
+        losses: how often an association has ended with it as the first without an answer.
     """
 
     number: int
     item: StorableObject
+    begun: bool = False
+    losses: int = 0
     key: Key = attrs.field(init=False)
 
     @key.default
@@ -175,19 +179,19 @@ class Backlog:
         while not (self.is_exhausted or self.is_full):
             await self.changed()
 
-    async def fail_all(self, words: str, error: Exception) -> None:
-        """Report all that wait, and all that is still to be found, as not sent."""
+    async def fail_all(self, error: Exception) -> None:
+        """Report all that wait, and all that is still to be found, as given up."""
         while self._looking:
             await self.changed()
         while True:
             while self._waiting:
-                item = self._waiting.popleft().item
-                self._report.fail(item.name, words, item, error)
+                errand = self._waiting.popleft()
+                self._report.unanswered(errand.item, error, begun=errand.begun)
             if self.is_exhausted:
                 return
             found, is_end, failure = await self._queue.submit(_find_some, self._finder, _AT_A_TIME)
             for one in found:
-                self._report.fail(one.name, words, None, error)
+                self._report.fail(one.name, f"not sent: {error}", None, error)
             self._have_found(is_end, failure)
 
     def _have_looked(self, result: tuple[list[_Looked], bool, Failure | None]) -> None:

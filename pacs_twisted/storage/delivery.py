@@ -348,7 +348,12 @@ class Delivery:
                 "an object's meta information and its data set differ: the data set counts",
                 event="meta-mismatch",
             )
-        source = source_of(loaded.content, self._queue, self._report.sent)
+
+        def sent(number: int) -> None:
+            errand.begun = True
+            self._report.sent(number)
+
+        source = source_of(loaded.content, self._queue, sent)
         length = source.length
         self._in_flight[errand.number] = errand
         try:

@@ -54,6 +54,7 @@ class Outcome:
         length: bytes of the data set that were sent; 0 if not all of it was.
         item: the object; None if there was none.
         error: why the peer has not answered, if it was asked.
+        begun: whether the peer has got any of it; it may have stored what it has not answered.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Outcome:
     length: int = 0
     item: StorableObject | None = None
     error: Exception | None = None
+    begun: bool = False
 
     @classmethod
     def of_response(cls, item: StorableObject, length: int, response: CStoreRSP) -> Outcome:
@@ -72,7 +74,7 @@ class Outcome:
         words = "success" if status == Status.SUCCESS else str(status)
         if response.error_comment:
             words += f": {printable(response.error_comment)}"
-        return cls(item.name, category, words, status, length, item)
+        return cls(item.name, category, words, status, length, item, begun=True)
 
 
 @attrs.frozen
@@ -174,6 +176,11 @@ class Report:
     ) -> None:
         """An object was not sent, or nobody knows what has become of it."""
         self.add(Outcome(name, Category.FAILURE, words, item=item, error=error))
+
+    def unanswered(self, item: StorableObject, error: Exception, *, begun: bool) -> None:
+        """An object is given up for which there was no association, or none any more."""
+        words = f"{'no answer' if begun else 'not sent'}: {error}"
+        self.add(Outcome(item.name, Category.FAILURE, words, item=item, error=error, begun=begun))
 
     def summary(self, seconds: float) -> Summary:
         """Return how it stands, after so many seconds."""

@@ -9,8 +9,9 @@ sent; then a new association is made for them. So a million files of two kinds t
 associations, and only a few hundred of them are ever looked at ahead.
 
 When an association is lost, what has no answer is sent again over a new one. An object that was
-on its way each time is given up first, as it may be what the peer stumbles over; if that does not
-help, everything is.
+on its way each time is given up, as it may be what the peer stumbles over, and the others go on.
+Everything is given up when there is no association to be had any more, or when some objects were
+given up in a row without the answer to a single one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from pacs_twisted.errors import AssociationEnded, AssociationRejected, ProtocolE
 from pacs_twisted.net import Timeouts, associate
 from pacs_twisted.pdu import UserIdentity
 from pacs_twisted.pdu.framing import MAXIMUM_LENGTH
-from pacs_twisted.storage.backlog import LOOK_AHEAD, Backlog
+from pacs_twisted.storage.backlog import LOOK_AHEAD, Backlog, Errand
 from pacs_twisted.storage.conversion import Conversion
 from pacs_twisted.storage.delivery import Delivery, StoreAssociation, run_all
 from pacs_twisted.storage.disk import Disk, DiskPool
@@ -39,6 +40,7 @@ __all__ = ["Retry", "Sender", "send"]
 
 log = Logger(namespace="pacs_twisted.storage")
 
+_MOST_STUMBLES = 3  # objects given up in a row: it is not the objects
 _TRANSIENT = 2  # result of an A-ASSOCIATE-RJ (PS3.8 section 9.3.4)
 
 
@@ -48,7 +50,8 @@ class Retry:
     What happens when there is no association, or none any more.
 
     Args:
-        retries: how often in a row it is tried again without the answer to a single object.
+        retries: how often in a row an association is asked for again in vain, and how often an
+            object is sent again that has no answer; 0 sends nothing twice.
         delay: how long is waited before, in seconds.
     """
 
@@ -115,8 +118,11 @@ class _Sending:
         self._backlog = Backlog(objects, sender.disk.queue(), self._report, sender.look_ahead)
         self._deliveries: set[Delivery] = set()
         self._known: dict[Need, None] = {}
-        self._losses = 0  # in a row, without an answer
-        self._gave_up_one = False
+        self._losses = 0  # in a row, without an answer, and not because of an object
+        self._stumbles = 0  # objects given up in a row, without an answer
+        self._answered = 0  # over associations that have ended
+        self._answered_before = 0  # the last loss
+        self._one_by_one = False
         self._cancelled = False
         self._pending: set[Deferred[Any]] = set()  # to be cancelled: attempts and pauses
 
@@ -142,7 +148,7 @@ class _Sending:
             raise CancelledError
         error = self._report.error
         if error is not None:
-            await backlog.fail_all(f"not sent: {error}", error)
+            await backlog.fail_all(error)
         if backlog.failure is not None:
             backlog.failure.raiseException()
         return self._report.summary(self._clock.seconds() - began)
@@ -160,13 +166,13 @@ class _Sending:
             try:
                 association = await self._wait_for(self._sender.associate(offers))
             except (AssociationEnded, ProtocolError) as error:
-                if self._deliveries:
-                    return  # others do what this one cannot
-                await self._after_loss(error, _is_permanent(error))
+                if not await self._after_loss(error, _is_permanent(error)):
+                    return
                 continue
             except CancelledError:
                 return
-            await self._deliver(association, offers)
+            if not await self._deliver(association, offers):
+                return
 
     async def _something_waits(self) -> bool:
         backlog = self._backlog
@@ -181,7 +187,8 @@ class _Sending:
         self._known = needs | self._known
         return propose(self._known, decompress=self._sender.conversion.decompress)[0]
 
-    async def _deliver(self, association: StoreAssociation, offers: Sequence[Offer]) -> None:
+    async def _deliver(self, association: StoreAssociation, offers: Sequence[Offer]) -> bool:
+        """Send over an association; return whether to ask for another if something waits."""
         sender = self._sender
         self._report.associations += 1
         delivery = Delivery(
@@ -192,32 +199,40 @@ class _Sending:
             self._report,
             sender.conversion,
             sender.priority,
-            one_by_one=self._losses > 0,
+            one_by_one=self._one_by_one,
         )
         self._deliveries.add(delivery)
         try:
             await delivery.run()
         finally:
             self._deliveries.discard(delivery)
-        if delivery.answered:
-            self._losses = 0
-            self._gave_up_one = False
-        if delivery.error is not None and not delivery.is_spoiled and not self._is_over:
-            await self._after_loss(delivery.error, False, delivery)
+            self._answered += delivery.answered
+        if delivery.error is None:
+            self._one_by_one = self._one_by_one and not delivery.answered
+        elif not delivery.is_spoiled and not self._is_over:
+            return await self._after_loss(delivery.error, False, delivery)
+        return True
 
     async def _after_loss(
         self, error: Exception, permanent: bool, delivery: Delivery | None = None
-    ) -> None:
-        """Wait a while before the next attempt, or give up."""
+    ) -> bool:
+        """Wait a while before the next attempt; return False if there is to be none."""
         retry = self._sender.retry
-        self._losses += 1
-        if permanent or self._losses > retry.retries:
-            if permanent or not self._give_up_one(error, delivery):
+        answered = self._answered + sum(other.answered for other in self._deliveries)
+        if answered > self._answered_before:
+            self._answered_before = answered
+            self._losses = self._stumbles = 0
+        self._one_by_one = True
+        if delivery is not None and delivery.unanswered:
+            self._blame(delivery.unanswered, error)
+        else:
+            self._losses += 1
+        if permanent or self._losses > retry.retries or self._stumbles >= _MOST_STUMBLES:
+            if not self._deliveries:  # else others do what this one cannot
                 self._report.error = error
-                for other in self._deliveries:
-                    other.stop()
-                return
-            self._losses = retry.retries
+            return False
+        if not await self._something_waits() or self._is_over:
+            return False
         log.info(
             "no association: {reason}; another attempt in {seconds} s",
             reason=str(error),
@@ -229,18 +244,21 @@ class _Sending:
         try:
             await self._wait_for(pause)
         except CancelledError:
-            return
-
-    def _give_up_one(self, error: Exception, delivery: Delivery | None) -> bool:
-        """Give up the object on which the peer may have stumbled; return whether there is one."""
-        if delivery is None or not delivery.unanswered or not self._sender.retry.retries:
             return False
-        suspect = delivery.unanswered[0]
-        if self._gave_up_one or not self._backlog.remove(suspect):
-            return False
-        self._gave_up_one = True
-        self._report.fail(suspect.item.name, str(error), suspect.item, error)
         return True
+
+    def _blame(self, unanswered: Sequence[Errand], error: Exception) -> None:
+        """Give up the object on which the peer stumbles, if it was often enough."""
+        retries = self._sender.retry.retries
+        suspect = unanswered[0]
+        suspect.losses += 1
+        if suspect.losses <= retries:
+            return
+        self._stumbles += 1
+        # Which one of several it was shows when they are sent again, if that is wanted.
+        for errand in unanswered if not retries else (suspect,):
+            if self._backlog.remove(errand):
+                self._report.unanswered(errand.item, error, begun=errand.begun)
 
     async def _wait_for(self, deferred: Deferred[Any]) -> Any:
         self._pending.add(deferred)

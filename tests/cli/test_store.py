@@ -129,6 +129,15 @@ class StoreTests(StoreCase):
             self.assertIn(f"       2 not sent: {error}\n", done.stdout)
             self.assertNotIn("a: not sent", done.stdout)
 
+    def test_given_up(self) -> None:
+        """An object at which associations have ended is told of by its name."""
+        error = AssociationAborted(0, 0)
+        words = f"no answer: {error}"
+        lost = Outcome("a", Category.FAILURE, words, item=item("a"), error=error, begun=True)
+        done = self.store(lost, stored("b"))
+        self.assertIn(f"a: {words}\n", done.stdout)
+        self.assertEqual(done.status, 1)
+
     def test_some_sent(self) -> None:
         """An association that was lost for good is the status even if something was stored."""
         error = AssociationAborted(0, 0)

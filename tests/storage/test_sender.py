@@ -659,9 +659,80 @@ class RetryTests(SenderCase):
         self.clock.pump([5.0] * 5)
         result = self.successResultOf(summary)
         self.assertEqual((result.successes, result.failures, result.error), (3, 1, None))
-        self.assertEqual(self.words()["0002.dcm"], "connection lost")
+        self.assertEqual(self.words()["0002.dcm"], "no answer: connection lost")
         self.assertIs(self.outcomes[1].error, LOST)
         self.assertEqual(self.peer.instances.count("1.2.2"), 3)
+
+    def test_two_in_a_row(self) -> None:
+        """Two objects at which the peer falls, one after the other, do not end the rest."""
+        self.write_many(5)
+        for instance in ("1.2.1", "1.2.2"):
+            self.peer.answers[instance] = [AssociationAborted(0, 0)] * 9
+        summary = self.begin()
+        self.clock.pump([5.0] * 6)
+        result = self.successResultOf(summary)
+        self.assertEqual((result.successes, result.failures, result.error), (3, 2, None))
+        self.assertEqual(self.peer.instances.count("1.2.2"), 3)
+        self.assertIn("no answer: association aborted", self.words()["0002.dcm"])
+        self.assertTrue(all(outcome.begun for outcome in self.outcomes))
+
+    def test_many_apart(self) -> None:
+        """Any number of objects may be stumbling blocks, if others are answered in between."""
+        self.write_many(12)
+        for number in range(1, 13, 2):
+            self.peer.answers[f"1.2.{number}"] = [LOST] * 9
+        summary = self.begin()
+        self.clock.pump([5.0] * 30)
+        result = self.successResultOf(summary)
+        self.assertEqual((result.successes, result.failures, result.error), (6, 6, None))
+
+    def test_last_one(self) -> None:
+        """After the last object was given up nothing is waited for."""
+        self.write_many(2)
+        self.peer.answers["1.2.2"] = [LOST] * 9
+        summary = self.begin()
+        self.clock.pump([5.0, 5.0])
+        result = self.successResultOf(summary)
+        self.assertEqual((result.successes, result.failures, result.error), (1, 1, None))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_other_association(self) -> None:
+        """An association that stumbles does not end the work of another."""
+        self.write_many(30)
+        self.options["associations"] = 2
+        self.peer.holds = True
+        summary = self.begin()
+        first, second = self.peer.associations
+        for _ in range(9):
+            first.lose(LOST)
+            self.clock.advance(5.0)
+            first = self.peer.associations[-1]
+        self.assertTrue(second.pending)
+        self.peer.holds = False
+        while second.pending:
+            second.respond()
+        self.assertEqual(self.successResultOf(summary).error, None)
+
+    def test_no_more_associations(self) -> None:
+        """When there is no association any more after one was lost, all is given up."""
+        self.write_many(3)
+        self.peer.answers["1.2.1"] = [LOST]
+        failed = ConnectionFailed("Connection refused")
+        self.peer.on_associate = lambda: self.peer.refusals.extend(
+            [failed] if len(self.peer.attempts) > 1 else []
+        )
+        summary = self.begin()
+        self.clock.pump([5.0] * 3)
+        result = self.successResultOf(summary)
+        self.assertEqual((result.failures, result.error), (3, failed))
+        self.assertEqual(
+            self.words(),
+            {
+                "0001.dcm": "no answer: Connection refused",
+                "0002.dcm": "not sent: Connection refused",
+                "0003.dcm": "not sent: Connection refused",
+            },
+        )
 
     def test_stumbling_block_among_others(self) -> None:
         """Which one it is shows when they are sent one by one."""
@@ -677,7 +748,7 @@ class RetryTests(SenderCase):
         self.clock.pump([5.0] * 6)
         result = self.successResultOf(summary)
         self.assertEqual((result.successes, result.failures), (5, 1))
-        self.assertEqual(self.words()["0003.dcm"], "connection lost")
+        self.assertEqual(self.words()["0003.dcm"], "no answer: connection lost")
 
     def test_given_up(self) -> None:
         """A peer that takes nothing any more is given up, and all the rest is reported."""
@@ -689,19 +760,25 @@ class RetryTests(SenderCase):
         result = self.successResultOf(summary)
         self.assertEqual((result.successes, result.failures), (2, 48))
         self.assertIs(result.error, LOST)
-        self.assertEqual(len(self.peer.attempts), 4)
+        self.assertEqual(len(self.peer.attempts), 9)
         self.assertEqual(len(self.outcomes), 50)
-        self.assertEqual(self.words()["0003.dcm"], "connection lost")
+        self.assertEqual(self.words()["0003.dcm"], "no answer: connection lost")
         self.assertEqual(self.words()["0050.dcm"], "not sent: connection lost")
 
     def test_no_retries(self) -> None:
-        """Without retries the first loss is the end."""
-        self.write_many(3)
-        self.options["retry"] = Retry(retries=0)
-        self.peer.answers["1.2.2"] = [LOST]
-        result = self.send()
-        self.assertEqual((result.successes, result.failures, result.error), (1, 2, LOST))
-        self.assertEqual(self.words()["0002.dcm"], "not sent: connection lost")
+        """Without retries nothing is sent twice, and what was not sent yet goes on."""
+        self.write_many(6)
+        self.options["retry"] = Retry(retries=0, delay=5.0)
+        self.peer = FakePeer(window=2)
+        self.peer.holds = True
+        summary = self.begin()
+        self.peer.associations[0].lose(LOST)
+        self.peer.holds = False
+        self.clock.advance(5.0)
+        result = self.successResultOf(summary)
+        self.assertEqual((result.successes, result.failures, result.error), (4, 2, None))
+        self.assertEqual(self.words()["0002.dcm"], "no answer: connection lost")
+        self.assertEqual(len(self.peer.instances), 6)
 
     def test_no_connection(self) -> None:
         """A peer that is not there is tried again, so often and no more."""
