@@ -93,7 +93,8 @@ STATUSES = (
     ),
     (
         Status.MISTYPED_ARGUMENT,
-        "an element that the request cannot do without is missing or cannot be read",
+        "an element that the request cannot do without is missing, empty, or cannot be read, such"
+        " as a UID of more than 64 characters or one that is not ASCII",
     ),
 )
 """Every status that the acceptor and its Verification service send, and when."""
@@ -110,8 +111,8 @@ STORE_STATUSES = (
     ),
     (
         Status.INVALID_SOP_INSTANCE,
-        "the SOP instance UID of the request is none: empty, longer than 64 characters, or not of"
-        " digits and dots",
+        "the SOP instance UID of the request is none: not of digits and dots; one that is empty,"
+        " longer than 64 characters, or not ASCII gets 0212H",
     ),
     (
         Status.OUT_OF_RESOURCES,

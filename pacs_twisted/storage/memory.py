@@ -30,6 +30,7 @@ from pacs_twisted.dimse import CStoreRQ, Status
 from pacs_twisted.errors import StatusFailure
 from pacs_twisted.services import RequestContext, Requestor, StoreSink
 from pacs_twisted.storage.part10 import FileMeta
+from pacs_twisted.storage.service import check_instance_uid
 from pacs_twisted.storage.sop_classes import STORAGE_SOP_CLASSES
 from pacs_twisted.storage.transfer_syntaxes import TRANSFER_SYNTAXES
 
@@ -109,7 +110,13 @@ class StorageInMemory:
         self._maximum_length = maximum_length
 
     def c_store(self, request: CStoreRQ, context: RequestContext) -> StoreSink:
-        """Begin to receive an object."""
+        """
+        Begin to receive an object.
+
+        Raises:
+            StatusFailure: its SOP instance UID is none (0117H).
+        """
+        check_instance_uid(request)
 
         def complete(data_set: bytes) -> Any:
             return self._received(

@@ -37,6 +37,17 @@ from pacs_twisted.storage.storage_log import StorageLog
 from pacs_twisted.storage.transfer_syntaxes import TRANSFER_SYNTAXES
 
 
+def check_instance_uid(request: CStoreRQ) -> None:
+    """
+    See that an object has an identity; of the UIDs of a request only their length is sure.
+
+    Raises:
+        StatusFailure: its SOP instance UID is none (0117H).
+    """
+    if not is_plausible_uid(request.affected_sop_instance_uid):
+        raise StatusFailure(Status.INVALID_SOP_INSTANCE, "not a UID")
+
+
 class Storage:
     """
     A Storage SCP that keeps objects as files.
@@ -100,7 +111,6 @@ class Storage:
         Raises:
             StatusFailure: its SOP instance UID is none, so that it cannot have a name (0117H).
         """
-        if not is_plausible_uid(request.affected_sop_instance_uid):
-            raise StatusFailure(Status.INVALID_SOP_INSTANCE, "not a UID")
+        check_instance_uid(request)
         outstanding = self._outstanding.setdefault(context.requestor, Outstanding())
         return Receiving(self._reception, request, context, outstanding)

@@ -115,6 +115,15 @@ class StorageInMemoryTests(SynchronousTestCase):
         self.assertEqual(requestor.request(store_rq(), exactly).status, 0)
         self.assertEqual(len(self.received[0].data_set), 1000)
 
+    def test_implausible_uid(self) -> None:
+        """What the command calls a UID and is none is refused; the function never sees it."""
+        requestor = self.associated()
+        for instance in ("../../etc/passwd", "1.2/3", "?", "..", "1.2.x"):
+            response = requestor.request(store_rq(instance=instance), data_set())
+            self.assertEqual(response.status, 0x0117, instance)
+        self.assertEqual(self.received, [])
+        self.assertEqual(requestor.request(store_rq(), data_set()).status, 0)
+
     def test_empty(self) -> None:
         """An empty data set is no object."""
         requestor = self.associated()

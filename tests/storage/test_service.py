@@ -212,10 +212,8 @@ class RefusalTests(StorageCase):
         """An instance UID that is none is refused with 0117H, before the data set has come."""
         self.serve()
         requestor = self.associated()
-        for number, instance in enumerate(("../../etc/passwd", "1.2/3", "", "1" * 65, "1.2.x")):
-            request = message_pdus(
-                store_rq(number, instance=instance or "?"), data_set(pixels=LARGE)
-            )
+        for number, instance in enumerate(("../../etc/passwd", "1.2/3", "?", "..", "1.2.x")):
+            request = message_pdus(store_rq(number, instance=instance), data_set(pixels=LARGE))
             requestor.pump.client_transport.write(request[:3000])
             requestor.pump.flush()
             [*_, response] = requestor.responses
@@ -226,6 +224,25 @@ class RefusalTests(StorageCase):
         self.assertEqual(self.disk.jobs, [])
         self.assertEqual(self.store.calls, [])
         self.assertEqual(requestor.echo().status, 0)
+
+    @requirement("K5")
+    def test_unreadable_uid(self) -> None:
+        """One that is empty, too long, or not ASCII is refused with 0212H, as in any request."""
+        self.serve()
+        requestor = self.associated()
+        right = message_pdus(store_rq(instance=INSTANCE), data_set(instance=None))
+        for number, request in enumerate(
+            (
+                right.replace(INSTANCE.encode(), b" " * len(INSTANCE)),
+                right.replace(INSTANCE.encode(), b"1.2.3.\xe9.5"),
+                message_pdus(store_rq(instance="1" * 65), data_set()),
+            )
+        ):
+            requestor.pump.client_transport.write(request)
+            requestor.pump.flush()
+            self.assertEqual(len(requestor.responses), number + 1)
+            self.assertEqual(getattr(requestor.responses[-1], "status", None), 0x0212)
+        self.assertEqual(self.store.calls, [])
 
     def test_empty(self) -> None:
         """An empty data set is no object: C000H."""
