@@ -117,7 +117,8 @@ STORE_STATUSES = (
     (
         Status.OUT_OF_RESOURCES,
         "the disk is full, a quota is reached, or the device or file system failed; sent as soon as"
-        " that is known. Of the service for objects in memory: the data set is longer than allowed",
+        " that is known. Or 100 others stand beside the object that has the name already."
+        " Of the service for objects in memory: the data set is longer than allowed",
     ),
     (
         Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,

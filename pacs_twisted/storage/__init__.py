@@ -23,6 +23,7 @@ from pacs_twisted.storage.deposit import Store, Temporary
 from pacs_twisted.storage.disk import Disk, DiskPool, DiskQueue, InlineDisk
 from pacs_twisted.storage.files import (
     Committed,
+    Crowded,
     Existing,
     FileStore,
     Incoming,
@@ -51,6 +52,7 @@ __all__ = [
     "Category",
     "Committed",
     "Conversion",
+    "Crowded",
     "Disk",
     "DiskPool",
     "DiskQueue",

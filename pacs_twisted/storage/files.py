@@ -33,7 +33,7 @@ from pacs_twisted.storage.directories import Directories, make_root
 from pacs_twisted.storage.filesystem import MAXIMUM_BUFFERS, Buffer, FileSystem, OSFileSystem
 from pacs_twisted.storage.workplace import Leftovers, Workplace
 
-__all__ = ["Committed", "Existing", "FileStore", "Incoming", "Leftovers", "Refused"]
+__all__ = ["Committed", "Crowded", "Existing", "FileStore", "Incoming", "Leftovers", "Refused"]
 
 _TRIES: Final = 5
 """How often somebody may remove a directory at the moment when a file is to go there."""
@@ -68,6 +68,10 @@ class Existing(Enum):
 
 class Refused(PacsError):
     """The instance is there under this name, and the store is not to take it again."""
+
+
+class Crowded(PacsError):
+    """Too many other objects stand under this name and beside it already."""
 
 
 @attrs.frozen
@@ -169,7 +173,7 @@ class FileStore:
             if self.files.exists(target):  # else it was removed: the name is free now
                 beside += 1
                 if beside > _MOST_BESIDE:
-                    raise Refused("there are too many other objects under this name already")
+                    raise Crowded("there are too many other objects under this name already")
                 target = f"{directory}/{_name_beside(name, beside)}"
         return self._done(directory, Committed(Path(target), beside=beside > 0))
 
@@ -286,7 +290,8 @@ class Incoming:
             components: the names of the directories, from the store's down, and the file's.
 
         Raises:
-            Refused: the name is taken and the policy refuses, or too many stand beside it.
+            Refused: the instance is there and the policy refuses.
+            Crowded: too many others stand beside what has its name.
             NotADirectoryError: there is a file where a directory is needed.
             IsADirectoryError: there is a directory where the file is to be.
             ValueError: a component is no name.

@@ -22,7 +22,7 @@ from pacs_twisted.errors import StatusFailure
 from pacs_twisted.services import RequestContext
 from pacs_twisted.storage.deposit import Deposit, Store, Unwanted
 from pacs_twisted.storage.disk import Disk, InlineDisk
-from pacs_twisted.storage.files import Refused
+from pacs_twisted.storage.files import Crowded, Refused
 from pacs_twisted.storage.filesystem import Buffer
 from pacs_twisted.storage.outstanding import Outstanding
 from pacs_twisted.storage.part10 import FileMeta
@@ -354,6 +354,9 @@ class Receiving:
             return StatusFailure(Status.OUT_OF_RESOURCES, describe_os_error(error))
         if isinstance(error, Refused):
             return StatusFailure(Status.DUPLICATE_SOP_INSTANCE, "the instance is stored already")
+        if isinstance(error, Crowded):
+            # Not 0111H: who believes that the instance is stored may remove it.
+            return StatusFailure(Status.OUT_OF_RESOURCES, "too many objects have this name")
         return error
 
 

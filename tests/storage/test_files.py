@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import tests
 from pacs_twisted.errors import OutOfSequence
-from pacs_twisted.storage.files import Committed, Existing, FileStore, Refused
+from pacs_twisted.storage.files import Committed, Crowded, Existing, FileStore, Refused
 from pacs_twisted.storage.filesystem import MAXIMUM_BUFFERS, OSFileSystem
 from pacs_twisted.storage.workplace import NAME
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -227,7 +227,7 @@ class ExistingTests(StoreTestCase):
         for number in range(101):
             store.begin().put([head(), b"%03d" % number], WHERE)
         incoming = store.begin()
-        self.assertRaises(Refused, incoming.put, [head(), b"one more"], WHERE)
+        self.assertRaises(Crowded, incoming.put, [head(), b"one more"], WHERE)
         self.assertEqual(len(list(self.directory.rglob("*.dcm"))), 101)
         self.assertTrue(store.begin().put([head(), b"100"], WHERE).kept)
 

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import LogLevel, formatEvent
 
 from pacs_twisted.dimse import CStoreRQ, Status
-from pacs_twisted.storage.files import FileStore
+from pacs_twisted.storage.files import Committed, Crowded, FileStore
 from pacs_twisted.storage.part10 import read_file_meta
 from pacs_twisted.storage.service import Storage
 from pacs_twisted.storage.sop_classes import STORAGE_SOP_CLASSES
@@ -224,6 +224,16 @@ class RefusalTests(StorageCase):
         self.assertEqual(self.disk.jobs, [])
         self.assertEqual(self.store.calls, [])
         self.assertEqual(requestor.echo().status, 0)
+
+    def test_crowded(self) -> None:
+        """Where too many others have the name an object is not said to be stored already."""
+        self.serve()
+
+        def crowded(_: Path) -> Committed:
+            raise Crowded("too many")
+
+        self.store.place = crowded
+        self.assertEqual(self.stored(), (0xA700, "too many objects have this name"))
 
     @requirement("K5")
     def test_unreadable_uid(self) -> None:
