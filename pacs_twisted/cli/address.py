@@ -76,18 +76,14 @@ class PeerAddress:
         Raises:
             ValueError: the endpoint string cannot be used, with words.
         """
-        from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+        from twisted.internet.endpoints import HostnameEndpoint
+
+        from pacs_twisted.net.client import client_endpoint
 
         if not self.endpoint:
             seconds: Any = timeout or None  # which its annotation does not know
             return HostnameEndpoint(reactor, self.host, self.port, timeout=seconds)
-        try:
-            return clientFromString(reactor, self.endpoint)
-        except Exception as error:  # the parsers are plugins and raise what they like
-            reason = re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__
-            if isinstance(error, ImportError | NotImplementedError):
-                reason += "; TLS needs the extra pacs-twisted[tls]"
-            raise ValueError(f"not a usable endpoint string: {reason}") from error
+        return client_endpoint(self.endpoint, reactor)
 
 
 def _port(text: str) -> int:

@@ -11,6 +11,7 @@ coroutines, `associate`, `echo` and `release` return `Deferred`s.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,7 +60,10 @@ def propose(contexts: Iterable[Proposal]) -> tuple[ProposedContext, ...]:
 
     Raises:
         ValueError: there are none or more than 128.
+        TypeError: they are something else, such as a UID that is not in a list.
     """
+    if isinstance(contexts, str | bytes) or not isinstance(contexts, Iterable):
+        raise TypeError(f"contexts: a list of presentation contexts, not {_kind(contexts)}")
     proposals = list(contexts)
     taken = {item.context_id for item in proposals if isinstance(item, ProposedContext)}
     free = iter(number for number in range(1, 256, 2) if number not in taken)
@@ -70,9 +74,41 @@ def propose(contexts: Iterable[Proposal]) -> tuple[ProposedContext, ...]:
         if isinstance(item, ProposedContext):
             proposed.append(item)
             continue
-        uid, syntaxes = (item, TransferSyntaxes.UNCOMPRESSED) if isinstance(item, str) else item
+        uid, syntaxes = _parts(item)
         proposed.append(ProposedContext(next(free), str(uid), tuple(map(str, syntaxes))))
     return tuple(proposed)
+
+
+def _parts(item: Any) -> tuple[str, Iterable[str]]:
+    """Return abstract and transfer syntaxes of what somebody has given as a context."""
+    if isinstance(item, str):
+        return item, TransferSyntaxes.UNCOMPRESSED
+    if not isinstance(item, tuple | list) or len(item) != 2 or not isinstance(item[0], str):
+        raise TypeError(
+            "contexts: each is a UID, a UID with a list of transfer syntaxes, or a"
+            f" ProposedContext, not {_kind(item)}"
+        )
+    uid, syntaxes = item
+    if isinstance(syntaxes, str | bytes) or not isinstance(syntaxes, Iterable):
+        raise TypeError(f"contexts: a list of transfer syntaxes, not {_kind(syntaxes)}")
+    return uid, syntaxes
+
+
+def _kind(value: object) -> str:
+    """Return what somebody has given, in a word."""
+    return "None" if value is None else f"a single {type(value).__name__}"
+
+
+def _check(name: str, value: object, kind: type, *, optional: bool = False) -> None:
+    """
+    Refuse a value of a wrong type while it is known who has given it.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if isinstance(value, kind) or (optional and value is None):
+        return
+    raise TypeError(f"{name}: {kind.__name__} wanted, not {type(value).__name__}")
 
 
 def associate(
@@ -119,8 +155,11 @@ def associate(
         * `CancelledError`: the `Deferred` was cancelled, and the attempt with it.
 
     Raises:
-        ValueError: a title, a context or something else in the request is not allowed.
+        ValueError: a title, a context or something else in the request is not allowed, or the
+            endpoint string is none.
+        TypeError: something is of a wrong type.
     """
+    _check("timeouts", timeouts, Timeouts, optional=True)
     if reactor is None:
         from twisted.internet import reactor
     rq = make_request(
@@ -137,11 +176,29 @@ def associate(
 
 
 def client_endpoint(endpoint: IStreamClientEndpoint | str, reactor: Any) -> IStreamClientEndpoint:
-    """Return the endpoint that a string stands for, or the one that it is already."""
-    if isinstance(endpoint, str):
+    """
+    Return the endpoint that a string stands for, or the one that it is already.
+
+    Raises:
+        ValueError: the string is none.
+        TypeError: it is neither.
+    """
+    if not isinstance(endpoint, str):
+        if not callable(getattr(endpoint, "connect", None)):
+            raise TypeError(
+                f"a client endpoint, or the string of one, not {type(endpoint).__name__}"
+            )
+        return endpoint
+    try:
         client: IStreamClientEndpoint = endpoints.clientFromString(reactor, endpoint)
-        return client
-    return endpoint
+    except Exception as error:  # the parsers are plugins and raise what they like
+        reason = re.sub(r"^\w+(\.\w+)*\(\) ", "", str(error)) or type(error).__name__
+        if isinstance(error, ImportError | NameError | NotImplementedError):
+            reason = "TLS needs pip install 'pacs-twisted[tls]'"
+        elif not endpoint.startswith("tcp:"):
+            reason += "; for a host and a port write tcp:host:port"
+        raise ValueError(f"not a usable endpoint string: {reason}") from error
+    return client
 
 
 def make_request(
@@ -158,7 +215,16 @@ def make_request(
 
     Raises:
         ValueError: a title, a context or something else is not allowed.
+        TypeError: something is of a wrong type.
     """
+    _check("called", called, str)
+    _check("calling", calling, str)
+    _check("maximum_length", maximum_length, int)
+    _check("maximum_operations", maximum_operations, int)
+    _check("user_identity", user_identity, UserIdentity, optional=True)
+    roles = tuple(role_selections)
+    for role in roles:
+        _check("role_selections", role, RoleSelection)
     if maximum_length and maximum_length < _SHORTEST_MAXIMUM:
         raise ValueError(f"a maximum length of {maximum_length}, at least {_SHORTEST_MAXIMUM}")
     window = None
@@ -173,7 +239,7 @@ def make_request(
             IMPLEMENTATION_CLASS_UID,
             implementation_version_name(__version__),
             window,
-            tuple(role_selections),
+            roles,
             user_identity=user_identity,
         ),
     )

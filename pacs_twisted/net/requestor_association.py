@@ -172,6 +172,7 @@ class RequestorAssociation:
 
         Raises:
             NoPresentationContext: there is no context for it.
+            TypeError: the data set is neither bytes nor a source.
         """
         source = _source(data_set)
 
@@ -330,6 +331,8 @@ def _source(data_set: bytes | DataSetSource) -> DataSetSource:
         return BytesSource(data_set)
     if isinstance(data_set, bytearray | memoryview):
         return BytesSource(bytes(data_set))  # a copy, for the owner may change it
+    if not hasattr(data_set, "read") or not hasattr(data_set, "close"):
+        raise TypeError(f"a data set is bytes or a DataSetSource, not {type(data_set).__name__}")
     return data_set
 
 

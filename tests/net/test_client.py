@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
+from twisted.internet import endpoints
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
@@ -119,9 +120,61 @@ class ProposeTests(RequestorCase):
                 self.ask(**options)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_types(self) -> None:
+        """What is of a wrong type is refused in words before anybody connects."""
+        mistakes: Sequence[tuple[dict[str, Any], str]] = (
+            ({"called": None}, "called: str wanted, not NoneType"),
+            ({"calling": b"ME"}, "calling: str wanted, not bytes"),
+            ({"timeouts": 5}, "timeouts: Timeouts wanted, not int"),
+            ({"maximum_length": "1"}, "maximum_length: int wanted, not str"),
+            ({"maximum_operations": None}, "maximum_operations: int wanted, not NoneType"),
+            ({"user_identity": "me"}, "user_identity: UserIdentity wanted, not str"),
+            ({"contexts": CT}, "contexts: a list of presentation contexts, not a single str"),
+            ({"contexts": 5}, "contexts: a list of presentation contexts, not a single int"),
+            ({"contexts": None}, "contexts: a list of presentation contexts, not None"),
+            ({"contexts": [1]}, "or a ProposedContext, not a single int"),
+            ({"contexts": [(1, [])]}, "or a ProposedContext, not a single tuple"),
+            ({"contexts": [(CT,)]}, "or a ProposedContext, not a single tuple"),
+            ({"contexts": [(CT, CT)]}, "contexts: a list of transfer syntaxes, not a single str"),
+            ({"role_selections": [5]}, "role_selections: RoleSelection wanted, not int"),
+        )
+        for options, words in mistakes:
+            with self.assertRaises(TypeError, msg=str(options)) as raised:
+                self.ask(**options)
+            self.assertIn(words, str(raised.exception))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.assertEqual(self.endpoint.attempts, 0)
+
     def test_endpoint_string(self) -> None:
-        """A string that is no endpoint is the caller's mistake."""
-        self.assertRaises(ValueError, associate, "nonsense:", called="PEER", reactor=self.clock)
+        """What is no endpoint, nor the string of one, is the caller's mistake."""
+        for text, words in (
+            ("nonsense:", "write tcp:host:port"),
+            ("host:104", "Unknown endpoint type: 'host'; for a host and a port write"),
+            ("", "write tcp:host:port"),
+            ("tcp:host", "missing 1 required positional argument: 'port'"),
+            ("tcp:host:x", "invalid literal"),
+        ):
+            with self.assertRaises(ValueError, msg=text) as raised:
+                associate(text, called="PEER", reactor=self.clock)
+            self.assertIn("not a usable endpoint string", str(raised.exception))
+            self.assertIn(words, str(raised.exception))
+        for value in (None, b"tcp:host:104", 104):
+            wrong: Any = value
+            with self.assertRaises(TypeError) as raised_too:
+                associate(wrong, called="PEER", reactor=self.clock)
+            self.assertIn("a client endpoint, or the string", str(raised_too.exception))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_endpoint_string_without_tls(self) -> None:
+        """Without what TLS takes it is said how to get it."""
+
+        def fail(*_: object) -> None:
+            raise NameError("name 'optionsForClientTLS' is not defined")
+
+        self.patch(endpoints, "clientFromString", fail)
+        with self.assertRaises(ValueError) as raised:
+            associate("tls:host:2762", called="PEER", reactor=self.clock)
+        self.assertIn("needs pip install 'pacs-twisted[tls]'", str(raised.exception))
 
     @requirement("C8", "E1", "E6", "E9", "C6")
     def test_request(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -121,6 +122,16 @@ class StoreTests(RequestorCase):
         )
 
     @requirement("G5")
+    def test_no_bytes(self) -> None:
+        """What is no data set is refused in words, and the association is none the worse."""
+        for value in ("text", None, 5, Path("file")):
+            wrong: Any = value
+            with self.assertRaises(TypeError) as raised:
+                self.peer.store(CT, INSTANCE, wrong)
+            self.assertIn("bytes or a DataSetSource, not", str(raised.exception))
+        self.assertEqual(self.peer.outstanding, 0)
+        self.assert_released()
+
     def test_odd(self) -> None:
         """Bytes of an odd number get a NUL behind them; any buffer of bytes will do."""
         for data in (b"odd", bytearray(b"odd"), memoryview(b"odd")):
