@@ -20,6 +20,7 @@ from pacs_twisted.association import Ending
 from pacs_twisted.dimse import CEchoRQ, Command, CStoreRQ, Response, Status, StatusCategory
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
 from pacs_twisted.net.association_log import AssociationLog, DebugLog, is_tls_failure
+from pacs_twisted.net.awaiting import to_deferred
 from pacs_twisted.net.connection import Connection
 from pacs_twisted.net.operations import Operations
 from pacs_twisted.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
@@ -189,13 +190,11 @@ class AcceptorProtocol(Connection):
         except Exception:
             self._judgement_failed(Failure())
             return
-        if not isinstance(judgement, Deferred):
-            if not isawaitable(judgement):
-                self._judged(judgement)
-                return
-            judgement = Deferred.fromCoroutine(_await(judgement))
-        self._judgement = judgement
-        judgement.addCallbacks(
+        if not isawaitable(judgement):
+            self._judged(judgement)
+            return
+        self._judgement = to_deferred(judgement)
+        self._judgement.addCallbacks(
             lambda answer: self.guard(self._judged, answer),
             lambda failure: self.guard(self._judgement_failed, failure),
         )
@@ -351,11 +350,6 @@ class AcceptorProtocol(Connection):
         self._log.ended(ending, self.association, self.bytes_received, self.outgoing.bytes_sent)
         if self._judgement is not None:
             self._judgement.cancel()  # last, since it is the application's and may fail
-
-
-async def _await(judgement: Any) -> AAssociateRJ | None:
-    result: AAssociateRJ | None = await judgement
-    return result
 
 
 def peer_text(address: IAddress | None) -> str:

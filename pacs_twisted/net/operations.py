@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from typing import Any, Protocol
 
 import attrs
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.dimse import CCancelRQ, Command, CStoreRQ, Request, Status
 from pacs_twisted.dimse.messages import DataSetSink, Discard, Message
 from pacs_twisted.errors import StatusFailure
+from pacs_twisted.net.awaiting import to_deferred
 from pacs_twisted.services import ApplicationEntity, RequestContext, Requestor, StoreSink
 from pacs_twisted.upper_layer.negotiation import PresentationContext
 
@@ -312,7 +313,7 @@ class Operations:
         try:
             result = call(*arguments)
             if not isinstance(result, (Status, Deferred)) and isawaitable(result):
-                return Deferred.fromCoroutine(result if iscoroutine(result) else _await(result))
+                return to_deferred(result)
         except Exception:
             return Failure()
         return result
@@ -467,7 +468,3 @@ class Operations:
 
 def _command_of(item: Message | _Receiving) -> Command:
     return item.command if isinstance(item, Message) else item.operation.request
-
-
-async def _await(result: Any) -> Any:
-    return await result

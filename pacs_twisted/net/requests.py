@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -20,13 +20,25 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pacs_twisted.association import Association
-from pacs_twisted.dimse import DataSetSource, Request, Response, Status, StatusCategory
+from pacs_twisted.dimse import (
+    CFindRQ,
+    CGetRQ,
+    CMoveRQ,
+    DataSetSource,
+    Request,
+    Response,
+    Status,
+    StatusCategory,
+)
 from pacs_twisted.dimse.messages import Message
 from pacs_twisted.errors import SourceFailed, describe_error
+from pacs_twisted.net.awaiting import to_deferred
 
 _MOST_AT_A_TIME = 4 << 20  # bytes sent before others have their turn
 _COST = 4096  # bytes of data that could be sent in the time of a request without any
 _MESSAGE_IDS = 65535
+_HAVE_PENDING = (CFindRQ, CGetRQ, CMoveRQ)
+"""What has several responses (PS3.7 section 9.1); a pending one is the end of anything else."""
 
 log = Logger(namespace="pacs_twisted.net")
 
@@ -192,7 +204,11 @@ class Requests:
             return False
         # A success needs no further look, and is what mostly comes.
         status = response.status
-        if status is not Status.SUCCESS and status.category is StatusCategory.PENDING:
+        if (
+            status is not Status.SUCCESS
+            and status.category is StatusCategory.PENDING
+            and isinstance(pending.request, _HAVE_PENDING)
+        ):
             if pending.since is not None:
                 pending.since = self._clock.seconds()
             return True
@@ -304,8 +320,7 @@ class Requests:
 
     def _await_piece(self, pending: _Pending, piece: Any) -> Any:
         """Return a piece that is there already; None if it comes later, and is then sent."""
-        if not isinstance(piece, Deferred):
-            piece = Deferred.fromCoroutine(piece if iscoroutine(piece) else _await(piece))
+        piece = to_deferred(piece)
         results: list[Any] = []
         piece.addBoth(results.append)
         if results:
@@ -364,7 +379,3 @@ class Requests:
         if pending in self._waiting:
             self._waiting.remove(pending)
             pending.close()
-
-
-async def _await(piece: Any) -> Any:
-    return await piece
