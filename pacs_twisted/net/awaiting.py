@@ -1,4 +1,4 @@
-"""Whatever can be awaited, as a Deferred: for what a service, a hook or a policy may answer later."""
+"""Whatever can be awaited, as a Deferred: what a service, a hook or a policy answers later."""
 
 from __future__ import annotations
 
