@@ -152,11 +152,12 @@ class FileStore:
         *above, name = components
         tries = _TRIES
         while True:
-            directory = self._directories.make(above)
             tries -= 1
             try:
+                directory = self._directories.make(above)
                 return self._place(source, directory, name)
             except (FileNotFoundError, NotADirectoryError):
+                self._workplace.check()
                 if not tries:
                     raise
                 self._directories.forget(above)

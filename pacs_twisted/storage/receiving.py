@@ -281,6 +281,7 @@ class Receiving:
                 raise Unwanted
             status = await self._ask(hook, Received(*facts, path))
             committed = await self._on_disk(0, deposit.commit, components)
+        reception.log.disk_worked(self._context.requestor)
         if committed.beside:
             reception.log.stored_beside(self._context.requestor)
         return status, Stored(*facts, committed.path, committed.kept, committed.beside)

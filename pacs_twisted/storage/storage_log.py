@@ -7,18 +7,31 @@ Paths are made of what the peer sent, perhaps of a patient's name, and are never
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pacs_twisted.services import Requestor
+from pacs_twisted.storage.workplace import Gone
 
 log = Logger(namespace="pacs_twisted.storage")
 
-_PAUSE = 60.0  # seconds between two lines about the disk
+_PAUSE = 60.0  # seconds between two lines about the same trouble with the disk
+
+
+@attrs.define
+class _Trouble:
+    """What is known of one reason for which the disk fails."""
+
+    due: float = -math.inf
+    """When there may be a line about it."""
+    failures: int = 0
+    """How many there were since the last one."""
 
 
 class StorageLog:
@@ -33,29 +46,51 @@ class StorageLog:
     def __init__(self, directory: str, seconds: Callable[[], float]) -> None:
         self._directory = directory
         self._seconds = seconds
-        self._disk_line_due = 0.0
-        self._disk_failures = 0  # since the last line about them
+        self._troubles: dict[str, _Trouble] = {}
+        """By reason, since the disk has worked for a while."""
         self._said: WeakKeyDictionary[Requestor, set[str]] = WeakKeyDictionary()
 
     def disk_failed(self, requestor: Requestor, error: OSError) -> None:
-        """The disk is full or does not work: one line a minute says so."""
-        self._disk_failures += 1
+        """The disk is full or does not work: one line a minute for each reason says so."""
+        reason = describe_os_error(error)
+        if isinstance(error, Gone):  # no path of a peer's making
+            reason = (
+                f"{error.filename} is gone; when it is there again the server must be restarted"
+            )
+        trouble = self._troubles.setdefault(reason, _Trouble())
+        trouble.failures += 1
         now = self._seconds()
-        if now < self._disk_line_due:
+        if now < trouble.due:
             return
         log.critical(
             "association {association}: cannot store in {directory}: {reason};"
-            " {failures} objects failed since the last such line",
+            " objects failed since the last such line: {failures}",
             association=requestor.association,
             calling=requestor.calling_ae_title,
             directory=self._directory,
-            reason=describe_os_error(error),
+            reason=reason,
             error=errno.errorcode.get(error.errno or 0, ""),
-            failures=self._disk_failures,
+            failures=trouble.failures,
             event="disk-failure",
         )
-        self._disk_line_due = now + _PAUSE
-        self._disk_failures = 0
+        trouble.due = now + _PAUSE
+        trouble.failures = 0
+
+    def disk_worked(self, requestor: Requestor) -> None:
+        """An object is stored: if others were not, a line says so, but none within the minute."""
+        troubles = self._troubles.values()
+        if not troubles or self._seconds() < max(trouble.due for trouble in troubles):
+            return
+        log.info(
+            "association {association}: objects are stored in {directory} again;"
+            " objects failed since the last line about that: {failures}",
+            association=requestor.association,
+            calling=requestor.calling_ae_title,
+            directory=self._directory,
+            failures=sum(trouble.failures for trouble in troubles),
+            event="disk-recovery",
+        )
+        self._troubles.clear()
 
     def mismatch(self, requestor: Requestor, what: str) -> None:
         """The data set has other UIDs than its command."""

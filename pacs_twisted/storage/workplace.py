@@ -13,6 +13,7 @@ process IDs say nothing after a restart of the machine, or on another one.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import secrets
@@ -30,6 +31,15 @@ NAME: Final = ".incoming"
 
 _LOCK: Final = "lock"
 _NOT_OPEN: Final = -1
+
+
+class Gone(FileNotFoundError):
+    """
+    The directory of storage, or `.incoming` in it, is not there any more: `filename` is its path.
+
+    Both were there at the start. Neither is made anew: perhaps the file system is gone, and what
+    has come to light under it is another one.
+    """
 
 
 @attrs.frozen
@@ -59,6 +69,7 @@ class Workplace:
     """
 
     def __init__(self, root: str, files: FileSystem, *, fsync: bool) -> None:
+        self._root = root
         self._path = f"{root}/{NAME}"
         self._files = files
         self._fsync = fsync
@@ -91,13 +102,21 @@ class Workplace:
             self._own_lock = self._commit_lock = _NOT_OPEN
 
     def create(self) -> tuple[str, int]:
-        """Make a temporary file; return its path, and the file, open for writing."""
+        """
+        Make a temporary file.
+
+        Returns:
+            Its path, and the file, open for writing.
+
+        Raises:
+            Gone: there is no place for it any more.
+        """
         own = self._own
         try:
             return self._create(own)
         except FileNotFoundError:
-            # Somebody tidies empty directories. If `.incoming` is gone too then so is the file
-            # system, perhaps, and another one has come to light under it: that is a failure.
+            # Somebody tidies empty directories.
+            self.check()
             with self._mutex:
                 if own == self._own:
                     lock = self._own_lock
@@ -105,6 +124,17 @@ class Workplace:
                         self._claim()
                     self._release(lock)
             return self._create(self._own)
+
+    def check(self) -> None:
+        """
+        See that the directories are there in which somebody has missed something.
+
+        Raises:
+            Gone: one of them is not.
+        """
+        for path in (self._root, self._path):
+            if not self._files.exists(path):
+                raise Gone(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     def rename_if_free(
         self, source: str, target: str, may_replace: Callable[[], bool] = lambda: False

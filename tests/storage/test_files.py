@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -17,7 +18,7 @@ import tests
 from pacs_twisted.errors import OutOfSequence
 from pacs_twisted.storage.files import Committed, Crowded, Existing, FileStore, Refused
 from pacs_twisted.storage.filesystem import MAXIMUM_BUFFERS, OSFileSystem
-from pacs_twisted.storage.workplace import NAME
+from pacs_twisted.storage.workplace import NAME, Gone
 from pacs_twisted.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from tests.processes import Process
 from tests.requirements import requirement
@@ -405,6 +406,19 @@ class ExistingTests(StoreTestCase):
         self.addCleanup(store.close)
         self.assertTrue(store.begin().put([b"x"], ("a.dcm",)).beside)
         self.assert_stored({"a.dcm": b"x", "a~1.dcm": b"x"})
+
+    def test_gone(self) -> None:
+        """When the workplace is gone while an object is on its way nothing is made in its place."""
+        for gone in (NAME, "."):
+            store = self.open()
+            incoming = store.begin()
+            incoming.write([b"x"])
+            incoming.finish()
+            shutil.rmtree(self.directory / gone)
+            error = self.assertRaises(Gone, incoming.commit, ("a", "b.dcm"))
+            self.assertEqual(Path(error.filename), self.directory / gone)
+            self.assertRaises(Gone, store.begin().write, [b"x"])
+            self.assert_stored({})
 
     def test_removed_directories(self) -> None:
         """Who removes directories that we had made finds them made again."""

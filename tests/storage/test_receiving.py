@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,6 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import LogLevel, formatEvent
 
 from pacs_twisted.dimse import Status
+from pacs_twisted.storage.files import FileStore
 from pacs_twisted.storage.outstanding import MOST_OUTSTANDING
 from pacs_twisted.storage.received import Received, Stored
 from pacs_twisted.storage.receiving import GATHERED
@@ -104,7 +108,7 @@ class DiskFailureTests(StorageCase):
         self.assertEqual(
             formatEvent(event),
             "association 1: cannot store in /archive: No space left on device;"
-            " 1 objects failed since the last such line",
+            " objects failed since the last such line: 1",
         )
         self.assertNotIn("SOMEBODY", repr(event))
         requestor.release()
@@ -112,6 +116,68 @@ class DiskFailureTests(StorageCase):
         self.store.failing[len(self.store.calls)] = FULL
         self.assertEqual(self.stored()[0], 0xA700)
         self.assertEqual([event["failures"] for event in self.events("disk-failure")], [1, 30])
+
+    def test_log_of_each_reason(self) -> None:
+        """Another reason is told at once, and each once a minute, however they alternate."""
+        self.serve(inline=True)
+        requestor = self.associated()
+        broken = OSError(errno.EIO, "Input/output error")
+        for _ in range(10):
+            for error in (FULL, broken):
+                self.store.failing[len(self.store.calls)] = error
+                self.send(requestor)
+        self.clock.advance(60)
+        self.store.failing[len(self.store.calls)] = broken
+        self.assertEqual(self.stored()[0], 0xA700)
+        self.assertEqual(
+            [(event["error"], event["failures"]) for event in self.events("disk-failure")],
+            [("ENOSPC", 1), ("EIO", 1), ("EIO", 10)],
+        )
+
+    def test_log_that_it_works_again(self) -> None:
+        """After the minute the first object that is stored tells how many more were not."""
+        self.serve(inline=True)
+        requestor = self.associated()
+        self.send(requestor, instance="1.1")
+        for _ in range(30):
+            self.store.failing[len(self.store.calls)] = FULL
+            self.send(requestor)
+        self.send(requestor, instance="1.2")
+        self.assertEqual(self.events("disk-recovery"), [])
+        self.clock.advance(60)
+        self.assertEqual(self.stored(instance="1.3")[0], 0)
+        self.assertEqual(self.stored(instance="1.4")[0], 0)
+        [event] = self.events("disk-recovery")
+        self.assertEqual(event["log_level"], LogLevel.info)
+        self.assertEqual(
+            formatEvent(event),
+            "association 2: objects are stored in /archive again;"
+            " objects failed since the last line about that: 29",
+        )
+        self.store.failing[len(self.store.calls)] = FULL
+        self.assertEqual(self.stored()[0], 0xA700)
+        self.assertEqual([event["failures"] for event in self.events("disk-failure")], [1, 1])
+
+    def test_log_of_what_is_gone(self) -> None:
+        """The line says which of the administrator's directories is gone, and what to do."""
+        root = Path(self.mktemp()).absolute()
+        store = FileStore(root, fsync=False)
+        store.open()
+        self.addCleanup(store.close)
+        self.serve(store=store, inline=True)
+        shutil.rmtree(root / ".incoming")
+        self.assertEqual(self.stored(), (0xA700, "No such file or directory"))
+        self.clock.advance(60)
+        root.rmdir()
+        self.assertEqual(self.stored(), (0xA700, "No such file or directory"))
+        self.assertEqual(
+            [event["reason"] for event in self.events("disk-failure")],
+            [
+                f"{gone} is gone; when it is there again the server must be restarted"
+                for gone in (f"{root}/.incoming", root)
+            ],
+        )
+        self.assertFalse(root.exists())
 
     def test_log_counts_objects(self) -> None:
         """However many things fail of an object, it counts once."""
