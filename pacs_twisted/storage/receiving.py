@@ -9,7 +9,7 @@ in a pool, one after another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 import attrs
@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from pacs_twisted.dimse import CStoreRQ, Status
 from pacs_twisted.dimse.status import StatusCategory
 from pacs_twisted.errors import StatusFailure
+from pacs_twisted.net.awaiting import to_deferred
 from pacs_twisted.services import RequestContext
 from pacs_twisted.storage.deposit import Deposit, Store, Unwanted
 from pacs_twisted.storage.disk import Disk, InlineDisk
@@ -317,7 +318,7 @@ class Receiving:
     async def _ask(self, hook: BeforeCommit, received: Received) -> Status:
         result = hook(received)
         if isawaitable(result):
-            self._asking = _to_deferred(result)
+            self._asking = to_deferred(result)
             try:
                 result = await self._asking
             finally:
@@ -344,7 +345,7 @@ class Receiving:
         try:
             result = hook(stored)
             if isawaitable(result):
-                _to_deferred(result).addErrback(failed)
+                to_deferred(result).addErrback(failed)
         except Exception:
             failed(Failure())
 
@@ -359,13 +360,3 @@ class Receiving:
             # Not 0111H: who believes that the instance is stored may remove it.
             return StatusFailure(Status.OUT_OF_RESOURCES, "too many objects have this name")
         return error
-
-
-def _to_deferred(result: Any) -> Deferred[Any]:
-    if isinstance(result, Deferred):
-        return result
-    return Deferred.fromCoroutine(result if iscoroutine(result) else _await(result))
-
-
-async def _await(result: Any) -> Any:
-    return await result
