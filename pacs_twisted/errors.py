@@ -162,10 +162,11 @@ class TimedOut(AssociationEnded):
     Args:
         timer: its name, as in `pacs_twisted.net.Timeouts`.
         seconds: what it was set to.
+        remark: what may explain it, for the message.
     """
 
-    def __init__(self, timer: str, seconds: float) -> None:
-        super().__init__(f"{timer} timer expired after {seconds:g} s")
+    def __init__(self, timer: str, seconds: float, remark: str = "") -> None:
+        super().__init__(f"{timer} timer expired after {seconds:g} s" + (remark and f"; {remark}"))
         self.timer = timer
         self.seconds = seconds
 

@@ -27,6 +27,7 @@ from pacs_twisted.errors import (
     PacsError,
     ProtocolError,
     SourceFailed,
+    TimedOut,
     UnexpectedPDU,
 )
 from pacs_twisted.net.acceptor import peer_text
@@ -66,6 +67,7 @@ class RequestorProtocol(Connection):
 
     __slots__ = (
         "_artim_timers",
+        "_astray",
         "_closed",
         "_log",
         "_number",
@@ -97,6 +99,7 @@ class RequestorProtocol(Connection):
         self._log = AssociationLog(self._number, "", requestor=True)
         self._closed = False
         self._refusals_waiting = 0
+        self._astray = ""  # what came instead of a response that is waited for
         self._waiting_for_close: list[Deferred[None]] = []
         self._waiting_for_end: list[Deferred[Ending]] = []
         self.ending: Ending | None = None
@@ -199,9 +202,13 @@ class RequestorProtocol(Connection):
 
     def message_received(self, message: Message) -> None:
         """A response finds its request; a request finds nobody who serves it."""
-        command = message.command
+        command: Any = message.command
         if command.is_response:
             if not self.requests.receive(message):
+                self._astray = (
+                    f"a response to message {command.message_id_being_responded_to}"
+                    f" in context {message.context.context_id} answered nothing"
+                )
                 self._log.unwanted_response(message)
         elif isinstance(command, Request):
             self._refuse(message.context.context_id, command)
@@ -282,7 +289,7 @@ class RequestorProtocol(Connection):
         due = (now if since is None else since) + seconds
         if due > now:
             return due
-        self.time_out("dimse", seconds)
+        self.guard(self.association.abort, TimedOut("dimse", seconds, self._astray))
         return None
 
 

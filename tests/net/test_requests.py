@@ -395,10 +395,12 @@ class EarlyResponseTests(RequestorCase):
 
     def test_pending(self) -> None:
         """A pending status while we still send does not start the DIMSE timer."""
-        self.establish(timeouts=Timeouts(dimse=10))
+        self.establish(timeouts=Timeouts(dimse=10), contexts=[FIND])
         second: Deferred[bytes] = Deferred()
-        waiter = self.store(Source([b"11", lambda: second], length=4))
-        self.server.tell(store_rq().respond(Status(PENDING)))
+        source = Source([b"11", lambda: second], length=4)
+        waiter = Waiter(self.peer.send(CFindRQ(0, FIND), source))
+        self.flush()
+        self.server.tell(CFindRSP(1, Status.PENDING))
         self.endpoint.advance(25)
         second.callback(b"22")
         self.flush()
@@ -572,6 +574,46 @@ class ResponseTests(RequestorCase):
         self.flush()
         self.assertEqual(waiter.result.status, 0)
         self.assert_released()
+
+    def test_pending_where_there_is_none(self) -> None:
+        """C-STORE and C-ECHO have one response: a pending one is that, and nobody waits on."""
+        for status in (0xFF00, 0xFF01):
+            self.establish()
+            stored = self.store()
+            self.server.respond(status=status)
+            self.flush()
+            self.assertEqual(stored.result.status, status)
+            echoed = self.echo()
+            self.server.respond(status=status)
+            self.flush()
+            self.assertEqual(echoed.result.status, status)
+            self.assert_released()
+
+    def test_pending_too_early(self) -> None:
+        """The same before all is sent: the data set is sent to its end first."""
+        self.establish()
+        second: Deferred[bytes] = Deferred()
+        waiter = self.store(Source([b"11", lambda: second], length=4))
+        self.server.tell(store_rq().respond(Status(PENDING)))
+        self.flush()
+        self.assertEqual(waiter.results, [])
+        second.callback(b"22")
+        self.flush()
+        self.assertEqual(waiter.result.status, PENDING)
+        self.assertEqual(self.server.data_sets, [b"1122"])
+        self.assert_released()
+
+    def test_astray(self) -> None:
+        """When the timer runs out it is said that something came which answers nothing."""
+        self.establish(timeouts=Timeouts(dimse=10))
+        waiter = self.echo()
+        self.server.tell(CEchoRQ(8).respond(Status.SUCCESS))
+        self.flush()
+        self.endpoint.advance(10.1)
+        self.assertEqual(
+            str(waiter.error),
+            "dimse timer expired after 10 s; a response to message 8 in context 1 answered nothing",
+        )
 
     def test_pending(self) -> None:
         """Pending responses are no end of it, and each winds up the DIMSE timer."""

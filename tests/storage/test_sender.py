@@ -321,6 +321,7 @@ class OutcomeTests(SenderCase):
             0x0122: Category.FAILURE,
             0x0124: Category.FAILURE,
             0xFE00: Category.FAILURE,
+            0xFF00: Category.FAILURE,
             0x1234: Category.FAILURE,
         }
         self.write_many(len(statuses))
@@ -331,7 +332,7 @@ class OutcomeTests(SenderCase):
             [(outcome.status, outcome.category) for outcome in self.outcomes],
             list(statuses.items()),
         )
-        self.assertEqual((summary.successes, summary.warnings, summary.failures), (1, 5, 10))
+        self.assertEqual((summary.successes, summary.warnings, summary.failures), (1, 5, 11))
         self.assertEqual(summary.statuses, dict.fromkeys(statuses, 1))
         self.assertIn("out of resources", self.words()["0008.dcm"])
         self.assertIn("data set does not match", self.words()["0010.dcm"])
