@@ -1,7 +1,8 @@
 """
 `pacs-twisted echo`: does the peer answer, and how fast?
 
-All C-ECHO go over one association; when that ends, the next one begins a new association.
+All C-ECHO go over one association; when that ends, the next one begins a new association, unless
+the peer has said that it will never have us.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pacs_twisted.cli.exits import Exit, exit_for, kind_of
 from pacs_twisted.cli.options import EchoOptions
 from pacs_twisted.cli.session import Session, describe, milliseconds, rounded
 from pacs_twisted.dimse import Status
-from pacs_twisted.errors import PacsError
+from pacs_twisted.errors import AssociationRejected, PacsError
 from pacs_twisted.uids import VERIFICATION
+
+_PERMANENT = 1  # result of an A-ASSOCIATE-RJ (PS3.8 section 9.3.4)
 
 
 @attrs.define
@@ -101,7 +104,7 @@ class Echoes:
             began = session.reactor.seconds()
             number += 1
             await self._send(number)
-            if number == self._options.count:
+            if number == self._options.count or self._is_in_vain():
                 return
             wait = began + self._options.interval - session.reactor.seconds()
             try:
@@ -123,6 +126,15 @@ class Echoes:
             self._tell_loss(number, error)
         else:
             self._tell_response(number, response, self._session.seconds() - sent)
+
+    def _is_in_vain(self) -> bool:
+        """Whether the peer has rejected us for good: it would say so again and again."""
+        error = self.counts.last_error
+        return (
+            self._peer is None
+            and isinstance(error, AssociationRejected)
+            and error.result == _PERMANENT
+        )
 
     async def _associate(self) -> None:
         session = self._session

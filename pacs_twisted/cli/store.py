@@ -95,6 +95,7 @@ class Sending:
         self._statuses: Counter[int] = Counter()
         self._reasons: Counter[str] = Counter()
         self._bytes = 0
+        self._progress = Progress()
 
     async def run(self) -> Exit:
         """Send it, sum up, and return the exit status."""
@@ -109,7 +110,7 @@ class Sending:
                 self._options,
                 self._paths,
                 on_outcome=self._tell_outcome,
-                on_progress=lambda progress: self._bar.update(progress),
+                on_progress=self._go_on,
             )
             error = summary.error
         except CancelledError:
@@ -120,6 +121,10 @@ class Sending:
         if error is not None:
             session.tell_failure(error)
         return self._sum_up(session.seconds() - began, error)
+
+    def _go_on(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bar.update(progress)
 
     def _tell_outcome(self, outcome: Outcome) -> None:
         category, status, item = outcome.category, outcome.status, outcome.item
@@ -184,6 +189,13 @@ class Sending:
             + f", {failed} failed, {skipped} skipped"
             + f"; {_size(self._bytes)} in {seconds:.2f} s ({_size(self._bytes / seconds)}/s)"
         )
+        if session.interruption:
+            progress = self._progress
+            left = progress.found - progress.finished
+            words = "interrupted"
+            if left or progress.all_found:  # else nobody has counted yet
+                words += f", {left}{'' if progress.all_found else ' or more'} left"
+            output.line(words, "doubtful")
         output.event(
             "summary",
             **session.names,

@@ -91,6 +91,14 @@ class EchoTests(CommandCase):
                 self.assertIn(words, done.stderr)
                 self.assertIn("1 sent, 0 received, 100 % lost\n", done.stdout)
 
+    def test_rejected_for_good(self) -> None:
+        """A permanent rejection is told once, and ends it; a transient one may pass."""
+        for error, sent in ((AssociationRejected(1, 1, 7), 1), (AssociationRejected(2, 3, 2), 3)):
+            done = self.run_command("echo", "archive", "-c3", associate=self.associate(error))
+            self.assertEqual(done.stderr.count("association rejected"), sent)
+            self.assertIn(f"{sent} sent, 0 received", done.stdout)
+            self.assertEqual(done.status, 3)
+
     def test_not_accepted(self) -> None:
         """A peer that does not accept Verification has an association for us, and no answer."""
         peer = FakePeer([NoPresentationContext("no presentation context")])

@@ -51,6 +51,7 @@ class StoreCase(CommandCase):
         super().setUp()
         self.path = self.mktemp()
         Path(self.path).write_bytes(b"")
+        self.progress = Progress()
         self.sent: list[tuple[Session, StoreOptions, Sequence[str]]] = []
 
     def send(self, *outcomes: Outcome, end: Any = None) -> Callable[..., Any]:
@@ -67,7 +68,7 @@ class StoreCase(CommandCase):
             self.sent.append((session, options, paths))
             for outcome in outcomes:
                 on_outcome(outcome)
-            on_progress(Progress())
+            on_progress(self.progress)
             if isinstance(end, Deferred):
                 return end
             if isinstance(end, BaseException):
@@ -173,10 +174,18 @@ class StoreTests(StoreCase):
         self.assertIn("'nosuch' does not exist", done.stderr)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C: what is known is told."""
+        """Ctrl-C: what is known is told, and how many were left."""
+        self.progress = Progress(found=5, finished=1)
         done = self.store(stored("a"), end=Deferred(), driver=Driver(1.0))
         self.assertIn("1 stored, 0 failed", done.stdout)
         self.assertEqual((done.status, done.stderr), (130, ""))
+        self.assertTrue(done.stdout.endswith("\ninterrupted, 4 or more left\n"), done.stdout)
+        self.progress.all_found = True
+        done = self.store(stored("a"), end=Deferred(), driver=Driver(1.0))
+        self.assertIn("\ninterrupted, 4 left\n", done.stdout)
+        self.assertNotIn("interrupted", self.store(stored("a")).stdout)
+        self.progress = Progress()
+        self.assertIn("\ninterrupted\n", self.store(end=Deferred(), driver=Driver(1.0)).stdout)
 
     def test_many_reasons(self) -> None:
         """The summary stays short."""
