@@ -76,13 +76,17 @@ class Deposit:
         self._look()
         self._temporary.write(pieces)
 
-    def finish(self, pieces: Sequence[Buffer]) -> Path:
-        """Write the last bytes, if there are any, and make sure of all; return where they are."""
+    @property
+    def path(self) -> Path:
+        """Where the object can be read once it is finished."""
+        return self._temporary.path
+
+    def finish(self, pieces: Sequence[Buffer]) -> None:
+        """Write the last bytes, if there are any, and make sure of all."""
         if pieces:
             self.write(pieces)
         self._look()
         self._temporary.finish()
-        return self._temporary.path
 
     def commit(self, components: Sequence[str]) -> Committed:
         """Store the object."""

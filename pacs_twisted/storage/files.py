@@ -74,20 +74,29 @@ class Crowded(PacsError):
     """Too many other objects stand under this name and beside it already."""
 
 
+def _to_text(path: str | os.PathLike[str]) -> str:
+    return os.fspath(path)
+
+
 @attrs.frozen
 class Committed:
     """
     A file that is stored.
 
     Args:
-        path: where.
+        name: its whole path, as text or as a path.
         kept: it was there before, with an equal data set or by the policy, and was left alone.
         beside: another object was there under the name, so it has a name beside that.
     """
 
-    path: Path
+    name: str = attrs.field(converter=_to_text)
     kept: bool = False
     beside: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is; made when it is asked for, since most never are."""
+        return Path(self.name)
 
 
 class FileStore:
@@ -170,13 +179,13 @@ class FileStore:
             if self.existing is not Existing.REPLACE and self._is_there(source, target):
                 if self.existing is Existing.REFUSE:
                     raise Refused("there is an object under this name already")
-                return self._done(directory, Committed(Path(target), True, beside > 0))
+                return self._done(directory, Committed(target, True, beside > 0))
             if self.files.exists(target):  # else it was removed: the name is free now
                 beside += 1
                 if beside > _MOST_BESIDE:
                     raise Crowded("there are too many other objects under this name already")
                 target = f"{directory}/{_name_beside(name, beside)}"
-        return self._done(directory, Committed(Path(target), beside=beside > 0))
+        return self._done(directory, Committed(target, beside=beside > 0))
 
     def _rename(self, source: str, target: str) -> bool:
         """Rename a file unless the name is taken by what is to stay."""

@@ -169,11 +169,12 @@ class Receiving:
             if self._asking is not None:
                 self._asking.cancel()
 
-        def kept(result: tuple[Status, Stored]) -> None:
+        def kept(result: tuple[Status, Stored | None]) -> None:
             status, stored = result
             if not answer.called:
                 answer.callback(status)
-            self._tell(stored)
+            if stored is not None:
+                self._tell(stored)
 
         def failed(failure: Failure) -> None:
             if not answer.called:
@@ -249,7 +250,7 @@ class Receiving:
 
     # The object is whole
 
-    async def _keep(self) -> tuple[Status, Stored]:
+    async def _keep(self) -> tuple[Status, Stored | None]:
         try:
             if not self._length:
                 raise StatusFailure(Status.CANNOT_UNDERSTAND, "empty data set")
@@ -260,7 +261,7 @@ class Receiving:
             self._discard()
             raise
 
-    async def _store(self) -> tuple[Status, Stored]:
+    async def _store(self) -> tuple[Status, Stored | None]:
         reception, deposit = self._reception, self._deposit
         hook = reception.before_commit
         elements = {keyword: self._scanner.text(tag) for tag, keyword in reception.elements.items()}
@@ -277,14 +278,16 @@ class Receiving:
         if hook is None:
             committed = await self._on_disk(length, deposit.finish_and_commit, pieces, components)
         else:
-            path = await self._on_disk(length, deposit.finish, pieces)
+            await self._on_disk(length, deposit.finish, pieces)
             if deposit.unwanted:
                 raise Unwanted
-            status = await self._ask(hook, Received(*facts, path))
+            status = await self._ask(hook, Received(*facts, deposit.path))
             committed = await self._on_disk(0, deposit.commit, components)
         reception.log.disk_worked(self._context.requestor)
         if committed.beside:
             reception.log.stored_beside(self._context.requestor)
+        if reception.after_commit is None:
+            return status, None
         return status, Stored(*facts, committed.path, committed.kept, committed.beside)
 
     def _name(self, elements: Mapping[str, str | None]) -> Sequence[str]:
