@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from pacs_twisted.dimse import Priority
 from pacs_twisted.errors import AssociationEnded, AssociationRejected, ProtocolError
 from pacs_twisted.net import Timeouts, associate
+from pacs_twisted.net.connection import keep_large_blocks
 from pacs_twisted.pdu import UserIdentity
 from pacs_twisted.pdu.framing import MAXIMUM_LENGTH
 from pacs_twisted.storage.backlog import LOOK_AHEAD, Backlog, Errand
@@ -128,6 +129,7 @@ class _Sending:
 
     def begin(self) -> Deferred[Summary]:
         """Begin."""
+        keep_large_blocks()
         result: Deferred[Summary] = Deferred(lambda _: self._cancel())
         running = Deferred.fromCoroutine(self._run())
 
