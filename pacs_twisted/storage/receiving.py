@@ -23,7 +23,7 @@ from pacs_twisted.net.awaiting import to_deferred
 from pacs_twisted.services import RequestContext
 from pacs_twisted.storage.deposit import Deposit, Store, Unwanted
 from pacs_twisted.storage.disk import Disk, InlineDisk
-from pacs_twisted.storage.files import Crowded, Refused
+from pacs_twisted.storage.files import Committed, Crowded, Refused
 from pacs_twisted.storage.filesystem import Buffer
 from pacs_twisted.storage.outstanding import Outstanding
 from pacs_twisted.storage.part10 import FileMeta
@@ -147,14 +147,13 @@ class Receiving:
             self._compare()
         if self._inline:
             self._pieces.extend(fragments)
-            self._gathered = length
-            self._write_out()
+            self._write_inline()
             return
         self._gather(fragments, length)
         if self._gathered >= GATHERED:
             self._write_out()
 
-    def complete(self) -> Deferred[Status]:
+    def complete(self) -> Status | Deferred[Status]:
         """
         Store the object.
 
@@ -162,6 +161,9 @@ class Receiving:
             The status, when the object is stored. Cancelled, nothing of it is left, unless it is
             being given its name already.
         """
+        reception = self._reception
+        if self._inline and reception.before_commit is None and reception.after_commit is None:
+            return self._keep_inline()
 
         def cancel(_: Deferred[Status]) -> None:
             self._deposit.unwanted = True
@@ -227,6 +229,16 @@ class Receiving:
         if self._failure is not None:
             raise self._failure
 
+    def _write_inline(self) -> None:
+        """Write what has come, while it is there: nothing is copied."""
+        pieces, _ = self._take()
+        self._submitted = True
+        try:
+            self._deposit.write(pieces)
+        except Exception as error:
+            self._failure = self._explain(error)
+            raise self._failure from error
+
     async def _on_disk(self, length: int, call: Callable[..., _T], *arguments: Any) -> _T:
         """Let the disk do something that takes so many bytes with it."""
         self._submitted = True
@@ -250,12 +262,42 @@ class Receiving:
 
     # The object is whole
 
+    def _check_whole(self) -> None:
+        if not self._length:
+            raise StatusFailure(Status.CANNOT_UNDERSTAND, "empty data set")
+        if not self._compared:
+            self._compare()
+
+    def _elements(self) -> dict[str, str | None]:
+        """Return what the head of the data set says, by keyword."""
+        text = self._scanner.text
+        return {keyword: text(tag) for tag, keyword in self._reception.elements.items()}
+
+    def _keep_inline(self) -> Status:
+        """Do at once what nobody but the disk has a say in."""
+        try:
+            self._check_whole()
+            pieces, _ = self._take()
+            self._submitted = True
+            components = self._name(self._elements())
+            try:
+                committed = self._deposit.finish_and_commit(pieces, components)
+            except Exception as error:
+                raise (self._failure or self._explain(error)) from error
+        except BaseException:
+            self._discard()
+            raise
+        self._note_stored(committed)
+        return Status.SUCCESS
+
+    def _note_stored(self, committed: Committed) -> None:
+        self._reception.log.disk_worked(self._context.requestor)
+        if committed.beside:
+            self._reception.log.stored_beside(self._context.requestor)
+
     async def _keep(self) -> tuple[Status, Stored | None]:
         try:
-            if not self._length:
-                raise StatusFailure(Status.CANNOT_UNDERSTAND, "empty data set")
-            if not self._compared:
-                self._compare()
+            self._check_whole()
             return await self._store()
         except BaseException:
             self._discard()
@@ -264,7 +306,7 @@ class Receiving:
     async def _store(self) -> tuple[Status, Stored | None]:
         reception, deposit = self._reception, self._deposit
         hook = reception.before_commit
-        elements = {keyword: self._scanner.text(tag) for tag, keyword in reception.elements.items()}
+        elements = self._elements()
         facts = (
             self._request,
             self._context.requestor,
@@ -283,9 +325,7 @@ class Receiving:
                 raise Unwanted
             status = await self._ask(hook, Received(*facts, deposit.path))
             committed = await self._on_disk(0, deposit.commit, components)
-        reception.log.disk_worked(self._context.requestor)
-        if committed.beside:
-            reception.log.stored_beside(self._context.requestor)
+        self._note_stored(committed)
         if reception.after_commit is None:
             return status, None
         return status, Stored(*facts, committed.path, committed.kept, committed.beside)
