@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pacs_twisted.testing.network import Pump, connect
+from pacs_twisted.testing.network import Pump, advance, connect
 
 _SERVER = IPv4Address("TCP", "127.0.0.1", 11112)
 _FIRST_PORT = 50000
@@ -130,17 +130,7 @@ class MemoryEndpoint:
 
     def advance(self, seconds: float) -> None:
         """Let time pass: what becomes due is called in order, and bytes are carried each time."""
-        self.flush()
-        end = self.clock.seconds() + seconds
-        while True:
-            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
-            now = self.clock.seconds()
-            if due >= end:
-                break
-            self.clock.advance(max(0.0, due - now))
-            self.flush()
-        self.clock.advance(end - now)
-        self.flush()
+        advance(self.clock, seconds, self.flush)
 
     def lose(self) -> None:
         """Break all connections: what is under way is lost, and both sides are told."""

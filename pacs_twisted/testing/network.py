@@ -11,7 +11,7 @@ producer is paused, as it is over a real connection. Nothing happens by itself: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -337,17 +337,7 @@ class Pump:
 
     def advance(self, seconds: float) -> None:
         """Let time pass: what becomes due is called in order, and bytes are carried each time."""
-        self.flush()
-        end = self.clock.seconds() + seconds
-        while True:
-            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
-            now = self.clock.seconds()
-            if due >= end:
-                break
-            self.clock.advance(max(0.0, due - now))
-            self.flush()
-        self.clock.advance(end - now)
-        self.flush()
+        advance(self.clock, seconds, self.flush)
 
     def lose(self) -> None:
         """Break the connection: what is under way is lost, and both sides are told."""
@@ -355,6 +345,29 @@ class Pump:
             transport._under_way.clear()
         for transport in self.client_transport, self.server_transport:
             transport._lose(ConnectionLost())
+
+
+def advance(clock: Clock, seconds: float, flush: Callable[[], None]) -> None:
+    """
+    Let time pass.
+
+    Args:
+        clock: whose time.
+        seconds: how much of it.
+        flush: carries bytes until all is silent; called before, after, and whenever something was
+            due in between.
+    """
+    flush()
+    end = clock.seconds() + seconds
+    while True:
+        due = min((call.getTime() for call in clock.getDelayedCalls()), default=end)
+        now = clock.seconds()
+        if due >= end:
+            break
+        clock.advance(max(0.0, due - now))
+        flush()
+    clock.advance(end - now)
+    flush()
 
 
 def connect(
