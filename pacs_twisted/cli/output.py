@@ -68,8 +68,8 @@ class SafeStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Let it be seen."""
-        if self._stream is None or self.is_lost:
+        """Let it be seen; also called when this is collected, the true stream perhaps closed."""
+        if self._stream is None or self.is_lost or self._stream.closed:
             return
         try:
             self._stream.flush()

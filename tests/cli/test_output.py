@@ -71,6 +71,13 @@ class StreamTests(SynchronousTestCase):
         stream.flush()
         self.assertFalse(stream.isatty())
 
+    def test_closed(self) -> None:
+        """A stream that somebody has closed is no reason to complain when this is collected."""
+        inner = io.StringIO()
+        stream = SafeStream(inner)
+        inner.close()
+        stream.flush()
+
     def test_few_letters(self) -> None:
         """A terminal that does not know a letter gets it escaped."""
         terminal = terminal_of("ascii")
