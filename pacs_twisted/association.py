@@ -581,8 +581,8 @@ class Association:
         self._outbox.flush()
 
     def _take(self, pdu: PDU) -> None:
-        if self._core.state is State.Sta5 and isinstance(pdu, AAssociateAC) and self.request:
-            judge_answer(self.request, pdu)
+        if self._requestor and self.accepted is None:
+            self._judge(pdu)
         getattr(self._machine, _INPUTS[type(pdu)])(pdu)
         notes = self._notes
         pdata = notes.pdata
@@ -598,6 +598,11 @@ class Association:
         if self._over and isinstance(pdu, AAssociateRQ):
             self._deaf = True  # AA-7 has answered: once is enough
         self._tell(pdu)
+
+    def _judge(self, pdu: PDU) -> None:
+        """See that the answer to our request answers it."""
+        if isinstance(pdu, AAssociateAC) and self._core.state is State.Sta5 and self.request:
+            judge_answer(self.request, pdu)
 
     def _do(self, event: str, argument: object) -> None:
         """Give the machine an event of our own user's."""

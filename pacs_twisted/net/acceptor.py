@@ -272,7 +272,8 @@ class AcceptorProtocol(Connection):
             self._echoed = True
             self._log.first_echo(command.message_id)
         self.operations.receive(message)
-        self._watch_service(self.operations)
+        if self.timeouts.handler:
+            self._watch_service(self.operations)
 
     def _watch_service(self, operations: Operations) -> None:
         """Let the handler timer run if a service has to do something."""

@@ -294,17 +294,13 @@ def send_associate_rj(events: Events, core: Core, rj: AAssociateRJ) -> None:
 # Table 9-7: data transfer
 
 
-def _send_p_data_tf(core: Core, pdata: PDataTF) -> None:
+@_action("DT-1", to=State.Sta6)
+def send_p_data(events: Events, core: Core, pdata: PDataTF) -> None:
+    """Send P-DATA-TF PDU."""
     if len(pdata.pdvs[0].fragment) < _LONG:
         core.transport.send(pdata.encode())
     else:  # not worth a copy
         core.transport.send_parts(pdata.encode_parts())
-
-
-@_action("DT-1", to=State.Sta6)
-def send_p_data(events: Events, core: Core, pdata: PDataTF) -> None:
-    """Send P-DATA-TF PDU."""
-    _send_p_data_tf(core, pdata)
 
 
 @_action("DT-2", to=State.Sta6)
@@ -357,7 +353,7 @@ def indicate_p_data_in_release(events: Events, core: Core, pdata: PDataTF) -> No
 @_action("AR-7", to=State.Sta8)
 def send_p_data_in_release(events: Events, core: Core, pdata: PDataTF) -> None:
     """Issue P-DATA-TF PDU."""
-    _send_p_data_tf(core, pdata)
+    send_p_data(events, core, pdata)
 
 
 @_action("AR-8", to=State.Sta9, acceptor_to=State.Sta10)
