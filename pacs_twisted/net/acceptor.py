@@ -259,7 +259,8 @@ class AcceptorProtocol(Connection):
             self._stored = True
             self._log.first_store(command.message_id)
         sink = self.operations.open_sink(context, command)
-        self._watch_service(self.operations)
+        if self.timeouts.handler:
+            self._watch_service(self.operations)
         return sink
 
     def message_received(self, message: Message) -> None:
@@ -277,7 +278,7 @@ class AcceptorProtocol(Connection):
 
     def _watch_service(self, operations: Operations) -> None:
         """Let the handler timer run if a service has to do something."""
-        if self.timeouts.handler and operations.outstanding:
+        if operations.outstanding:
             self._watch(self.timeouts.handler)
 
     def respond(self, context_id: int, response: Command) -> None:

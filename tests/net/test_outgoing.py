@@ -71,6 +71,24 @@ class OutgoingCase(SynchronousTestCase):
         self.socket.room = count
         self.reactor.run()
 
+    def assert_arrives(self, writes: list[int], reads: list[int]) -> None:
+        """Write so much each time, while the peer reads so much, and see that all arrives."""
+        self.socket.room = 0
+        sent = b""
+        for number, length in enumerate(writes):
+            data = bytes((number,)) * length
+            sent += data
+            if number % 2:
+                self.outgoing.write_parts([data[:7], memoryview(data)[7:100], data[100:]])
+            else:
+                self.outgoing.write(data)
+            if reads:
+                self.read(reads.pop())
+        self.read()
+        self.assertEqual(self.socket.sent, sent)
+        self.assertFalse(self.outgoing.waiting)
+        self.assertEqual(self.owner.told.count("congested"), self.owner.told.count("relieved"))
+
 
 class BothTests:
     """What holds on either way out."""
@@ -303,21 +321,7 @@ class ImmediateTests(OutgoingCase, BothTests):
         """Whatever is written while the peer reads at any pace, it arrives in order, once."""
         self.setUp()
         self.socket.most_at_once = most
-        self.socket.room = 0
-        sent = b""
-        for number, length in enumerate(writes):
-            data = bytes((number,)) * length
-            sent += data
-            if number % 2:
-                self.outgoing.write_parts([data[:7], memoryview(data)[7:100], data[100:]])
-            else:
-                self.outgoing.write(data)
-            if reads:
-                self.read(reads.pop())
-        self.read()
-        self.assertEqual(self.socket.sent, sent)
-        self.assertFalse(self.outgoing.waiting)
-        self.assertEqual(self.owner.told.count("congested"), self.owner.told.count("relieved"))
+        self.assert_arrives(writes, reads)
 
     def test_interface(self) -> None:
         """It is what Twisted takes it for."""
@@ -385,21 +389,7 @@ class BufferedTests(OutgoingCase, BothTests):
     def test_any_pace(self, writes: list[int], reads: list[int]) -> None:
         """Whatever is written while the peer reads at any pace, it arrives in order, once."""
         self.setUp()
-        self.socket.room = 0
-        sent = b""
-        for number, length in enumerate(writes):
-            data = bytes((number,)) * length
-            sent += data
-            if number % 2:
-                self.outgoing.write_parts([data[:7], memoryview(data)[7:100], data[100:]])
-            else:
-                self.outgoing.write(data)
-            if reads:
-                self.read(reads.pop())
-        self.read()
-        self.assertEqual(self.socket.sent, sent)
-        self.assertFalse(self.outgoing.waiting)
-        self.assertEqual(self.owner.told.count("congested"), self.owner.told.count("relieved"))
+        self.assert_arrives(writes, reads)
 
     def test_close_frees_the_transport(self) -> None:
         """A transport that closes only without a producer has none when it is closed."""
